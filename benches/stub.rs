@@ -118,6 +118,7 @@ async fn answer(State(objects): State<Arc<Objects>>, method: Method, uri: Uri, b
     let (status, object) = match (method, path.as_slice()) {
         (Method::GET, [.., "storageclasses"]) => (StatusCode::OK, objects.classes.clone()),
         (Method::GET, ["api", "v1", "namespaces"]) => (StatusCode::OK, objects.namespaces.clone()),
+        (Method::GET, [.., "storageclasses", name] | ["api", "v1", "namespaces", name]) => found(&objects, name),
         (Method::GET, ["api", "v1", kind @ ("persistentvolumes" | "persistentvolumeclaims")]) => {
             (StatusCode::OK, list(kind, json!([])))
         }
@@ -135,6 +136,16 @@ async fn answer(State(objects): State<Arc<Objects>>, method: Method, uri: Uri, b
         _ => (StatusCode::NOT_FOUND, status(404, "NotFound")),
     };
     (status, axum::Json(object)).into_response()
+}
+
+/// Returns the class or the namespace with this name.
+fn found(objects: &Objects, name: &str) -> (StatusCode, Value) {
+    let lists = [&objects.classes, &objects.namespaces];
+    let mut items = lists.into_iter().filter_map(|list| list["items"].as_array()).flatten();
+    match items.find(|item| item["metadata"]["name"] == name) {
+        Some(item) => (StatusCode::OK, item.clone()),
+        None => (StatusCode::NOT_FOUND, status(404, "NotFound")),
+    }
 }
 
 fn status(code: u16, reason: &str) -> Value {

@@ -1,9 +1,10 @@
 //! Replicas whose watches are behind: their API server has not seen yet what was written through another one.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
 use kube::Client;
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::api_relay::ApiRelay;
@@ -46,6 +47,10 @@ impl Replicas {
     }
 }
 
+fn named(claim: &PersistentVolumeClaim) -> Option<&str> {
+    claim.spec.as_ref()?.volume_name.as_deref()
+}
+
 #[tokio::test]
 async fn a_late_replica_finds_an_overlap_across_nested_exports() {
     let replicas = Replicas::start(&[]).await;
@@ -71,6 +76,58 @@ async fn a_late_replica_finds_an_overlap_across_nested_exports() {
             volume_name(&outer),
         )
     );
+    replicas.first.unregister().await;
+}
+
+#[tokio::test]
+async fn a_late_replica_uses_the_annotations_that_the_namespace_has_now() {
+    let replicas = Replicas::start(&[]).await;
+    let delete = json!({"parameters": {"onDelete": "delete"}});
+    let scene = Scene::of_with(&replicas.first.provisioner, delete).await;
+    replicas.relay.hold("namespaces");
+    scene
+        .annotate_namespace(json!({"bindery.dev/on-delete": "retain"}))
+        .await;
+    let claim = replicas.create_late(&scene, scene.claim("data")).await.unwrap();
+    assert!(named(&claim).is_some());
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(annotation(&volume, "on-delete"), Some("retain"));
+    replicas.first.unregister().await;
+}
+
+#[tokio::test]
+async fn a_late_replica_uses_the_parameters_that_the_class_has_now() {
+    let replicas = Replicas::start(&[]).await;
+    let scene = Scene::of_with(
+        &replicas.first.provisioner,
+        json!({"parameters": {"onDelete": "delete"}}),
+    )
+    .await;
+    replicas.relay.hold("storageclasses");
+    let classes: Api<StorageClass> = Api::all(scene.client.clone());
+    classes.delete(&scene.name, &DeleteParams::default()).await.unwrap();
+    scene
+        .class_at_once(&scene.name, json!({"parameters": {"onDelete": "retain"}}))
+        .await;
+    let claim = replicas.create_late(&scene, scene.claim("data")).await.unwrap();
+    assert!(named(&claim).is_some());
+    let (_, volume) = scene.until_bound("data").await;
+    assert_eq!(annotation(&volume, "on-delete"), Some("retain"));
+    replicas.first.unregister().await;
+}
+
+#[tokio::test]
+async fn a_late_replica_does_not_refuse_a_claim_for_an_annotation_that_was_corrected() {
+    let replicas = Replicas::start(&[]).await;
+    let scene = Scene::of(&replicas.first.provisioner).await;
+    let wrong = json!({"bindery.dev/on-delete": "wrong"});
+    scene.annotate_namespace(wrong).await;
+    let refused = replicas.create_late(&scene, scene.claim("data")).await.unwrap_err();
+    assert!(refused.contains("wrong"), "{refused}");
+    replicas.relay.hold("namespaces");
+    scene.annotate_namespace(json!({"bindery.dev/on-delete": null})).await;
+    let claim = replicas.create_late(&scene, scene.claim("data")).await.unwrap();
+    assert!(named(&claim).is_some());
     replicas.first.unregister().await;
 }
 

@@ -1,8 +1,11 @@
 //! Access to the cluster: caches of watched objects, and requests for objects that the caches do not have.
 //!
+//! A cluster may have several API servers. What one of them has answered, another one reports in its watches only later.
+//! A request without a version is answered with the latest state by each of them.
+//!
 //! A class or a namespace that is missing in the cache may have just been created, so it is read from the API server. A
-//! cached class or namespace may be slightly old, which does no harm. The caches of volumes and claims only select
-//! objects. Each decision about one of them is made on the object that the API server has.
+//! cached one may be old, so it is compared with the API server's before a volume is created. The caches of volumes and
+//! claims only select objects. Each decision about one of them is made on the object that the API server has.
 
 pub mod api_error;
 pub mod cache;
@@ -89,27 +92,35 @@ impl Cluster {
     pub async fn class(&self, name: &str) -> kube::Result<Option<StorageClass>> {
         match self.classes.get(&ObjectRef::new(name)) {
             Some(class) => Ok(Some((*class).clone())),
-            None if !is_object_name(name) => Ok(None),
-            None => Api::all(self.client.clone()).get_opt(name).await,
+            None => self.class_now(name).await,
         }
+    }
+
+    /// Reads a class from the API server.
+    pub async fn class_now(&self, name: &str) -> kube::Result<Option<StorageClass>> {
+        if !is_object_name(name) {
+            return Ok(None);
+        }
+        Api::all(self.client.clone()).get_opt(name).await
     }
 
     /// Returns the labels and annotations of a namespace. For one that does not exist they are empty: the API server
     /// refuses the claim.
     pub async fn namespace(&self, name: &str) -> kube::Result<namespace::Namespace> {
-        let namespace = match self.namespaces.get(&ObjectRef::new(name)) {
-            Some(namespace) => Some(namespace),
-            None if !is_object_name(name) => None,
-            None => {
-                let namespaces: Api<Namespace> = Api::all(self.client.clone());
-                namespaces.get_metadata_opt(name).await?.map(Arc::new)
-            }
-        };
-        let meta = |namespace: Arc<PartialObjectMeta<Namespace>>| namespace::Namespace {
-            labels: namespace.labels().clone(),
-            annotations: namespace.annotations().clone(),
-        };
-        Ok(namespace.map(meta).unwrap_or_default())
+        match self.namespaces.get(&ObjectRef::new(name)) {
+            Some(namespace) => Ok(labels_and_annotations(&namespace)),
+            None => self.namespace_now(name).await,
+        }
+    }
+
+    /// Reads the labels and annotations of a namespace from the API server.
+    pub async fn namespace_now(&self, name: &str) -> kube::Result<namespace::Namespace> {
+        if !is_object_name(name) {
+            return Ok(namespace::Namespace::default());
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = namespaces.get_metadata_opt(name).await?;
+        Ok(namespace.as_ref().map(labels_and_annotations).unwrap_or_default())
     }
 
     /// Returns another volume whose directory is the same, or above or below this one. If there are several, it prefers
@@ -223,5 +234,12 @@ impl Cluster {
     pub async fn claim(&self, namespace: &str, name: &str) -> kube::Result<Option<Claim>> {
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         Ok(claims.get_opt(name).await?.map(|claim| Claim::read(&claim, namespace)))
+    }
+}
+
+fn labels_and_annotations(namespace: &PartialObjectMeta<Namespace>) -> namespace::Namespace {
+    namespace::Namespace {
+        labels: namespace.labels().clone(),
+        annotations: namespace.annotations().clone(),
     }
 }

@@ -105,7 +105,7 @@ impl Context {
         self.cluster.claims.get(&claim).filter(|claim| claim.is_pending())
     }
 
-    /// Decides what happens to an existing claim. `volume` is the volume that an earlier request created for it.
+    /// Decides what happens to an existing claim, with the namespace that the API server has now. `volume` is the volume that an earlier request created for it.
     pub async fn decide(
         &self,
         claim: &Claim,
@@ -116,7 +116,7 @@ impl Context {
         Ok(decide(&Facts {
             claim,
             class,
-            namespace: &self.cluster.namespace(&claim.namespace).await?,
+            namespace: &self.cluster.namespace_now(&claim.namespace).await?,
             volume,
             candidates,
             classes: &self.cluster.classes.store().state(),

@@ -14,6 +14,9 @@ pub enum Error {
     /// A claim of this name is being deleted. It may still exist when the API server stores the new one.
     #[error("a claim of this name is still being deleted; try again in a few seconds")]
     ClaimDeleting,
+    /// The class or the namespace is not what the decision was based on. Nothing was created.
+    #[error("the StorageClass or the namespace of the claim was changed in this moment; try again")]
+    Outdated,
     /// The claim to be provisioned is gone, or has a volume already.
     #[error("the claim was deleted or has a volume already")]
     ClaimNotWaiting,
@@ -52,7 +55,7 @@ impl Error {
     /// only to the NFS server: a temporary error of the API server never refuses a claim.
     pub fn can_queue(&self, on_failure: OnStorageFailure) -> bool {
         match self {
-            Self::Releasing(_) => true,
+            Self::Releasing(_) | Self::Outdated => true,
             Self::Storage(error) => on_failure == OnStorageFailure::Queue && error.transient(),
             // Another client wrote to the same object at the same time; the next attempt sees the result.
             Self::Api(_, fault) => fault.may_pass() || fault.kind == Kind::Conflict,

@@ -51,9 +51,16 @@ impl Provisioner {
     /// After success both exist. After an error neither exists, or the volume is fenced and cannot be bound. It is then
     /// removed, or, if the NFS server may still carry out a request, kept for the claim or for the orphan cleanup. For
     /// a volume that cannot be fenced in time see [`undo`]. After a crash the volume, if it exists, has no claim.
-    pub async fn provision(&self, new: &NewVolume, deadlines: Deadlines) -> Result<Vec<String>, Error> {
+    ///
+    /// `confirm` compares what the decision was based on with the API server. Nothing is created if it fails.
+    pub async fn provision(
+        &self,
+        new: &NewVolume,
+        deadlines: Deadlines,
+        confirm: impl Future<Output = Result<(), Error>>,
+    ) -> Result<Vec<String>, Error> {
         let deadline = deadlines.work;
-        let (found, share_id) = self.look_up(new, deadline).await?;
+        let (found, share_id) = self.look_up(new, deadline, confirm).await?;
         let location = new.location(Some(share_id), found.map(|found| found.identity));
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Error::DirectoryExists(exists_refusal(new));
@@ -134,9 +141,15 @@ impl Provisioner {
         Ok(warning.into_iter().collect())
     }
 
-    /// Looks up the claim and the directory. Fails if the claim is not in the state that this call needs.
-    async fn look_up(&self, new: &NewVolume, deadline: Instant) -> Result<(Option<Found>, ShareId), Error> {
-        let claim = self.check_claim(new, deadline);
+    /// Looks up the claim and the directory. Fails if the claim is not in the state that this call needs, or if `confirm`
+    /// fails. All requests are sent at the same time.
+    async fn look_up(
+        &self,
+        new: &NewVolume,
+        deadline: Instant,
+        confirm: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(Option<Found>, ShareId), Error> {
+        let claim = async { tokio::try_join!(self.check_claim(new, deadline), confirm) };
         let read = async {
             tokio::try_join!(
                 self.storage.look_up(&new.share, &new.directory, deadline),

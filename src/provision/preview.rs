@@ -10,8 +10,13 @@ use crate::policy::conflict::{exists_refusal, use_existing};
 impl Provisioner {
     /// Makes the checks of [`Provisioner::provision`] that come before its first write, and returns the same errors. It
     /// cannot check whether the server allows Bindery to create the directory.
-    pub async fn preview(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
-        let (found, share_id) = self.look_up(new, deadline).await?;
+    pub async fn preview(
+        &self,
+        new: &NewVolume,
+        deadline: Instant,
+        confirm: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let (found, share_id) = self.look_up(new, deadline, confirm).await?;
         // A directory whose name contains the name of its volume cannot overlap with the directory of another volume.
         if !new.directory.cannot_overlap(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout_at;
@@ -18,6 +19,7 @@ use crate::cluster::api_error::ApiFault;
 use crate::model::choices::Provision;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::annotation::STORAGE_PROVISIONER;
+use crate::model::namespace::Namespace;
 use crate::model::volume::NewVolume;
 use crate::policy::class::Defaults;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
@@ -25,6 +27,17 @@ use crate::provision::{Deadlines, Error, Provisioner};
 
 /// An answer, and the outcome that the metrics count for it.
 type Reply = (Answer, &'static str);
+
+/// What a decision is based on, besides the claim and its volume.
+struct Basis {
+    class: Option<StorageClass>,
+    namespace: Namespace,
+    /// Whether the API server was asked, and not the cache, which may be behind.
+    is_current: bool,
+}
+
+/// The basis of a decision has changed, so the review must be decided again.
+struct Outdated;
 
 /// Answers admission reviews.
 pub struct Handler {
@@ -112,39 +125,71 @@ struct Review<'a> {
 }
 
 impl Review<'_> {
+    /// Decides with the class and the namespace in the cache, and carries the decision out. If the API server has others,
+    /// decides again with these.
     async fn reply(&mut self) -> Reply {
-        let class = match self.in_time(self.class()).await {
+        if let Ok(reply) = Box::pin(self.reply_based_on(false)).await {
+            return reply;
+        }
+        let current = Box::pin(self.reply_based_on(true)).await;
+        // What was read from the API server is not compared again, so it is never outdated.
+        current.unwrap_or((Answer::Allow, "unknown"))
+    }
+
+    /// Returns the answer to the review. `is_current` says whether class and namespace are read from the API server, and not
+    /// from the cache.
+    async fn reply_based_on(&mut self, is_current: bool) -> Result<Reply, Outdated> {
+        let class = match self.in_time(self.class(is_current)).await {
             Ok(class) => class,
             Err(fault) => {
                 // The class may be of another provisioner, so the claim must not be refused.
                 if let Err(error) = self.fence_earlier(None).await {
                     tracing::warn!("{error}");
                 }
-                return self.class_not_read(&fault);
+                return Ok(self.class_not_read(&fault));
             }
         };
-        let class = class.as_ref();
-        let verdict = match self.in_time(self.decide(class)).await {
-            Ok(verdict) => verdict,
-            Err(fault) => return self.volume_or_namespace_not_read(class, &fault).await,
+        let mut basis = Basis {
+            class,
+            namespace: Namespace::default(),
+            is_current,
         };
-        *self.warnings = verdict.warnings;
+        let verdict = match self.in_time(self.decide(&mut basis)).await {
+            Ok(verdict) => verdict,
+            Err(fault) => return Ok(self.volume_or_namespace_not_read(basis.class.as_ref(), &fault).await),
+        };
+        self.warnings.clone_from(&verdict.warnings);
+        let is_final = matches!(
+            verdict.decision,
+            Decision::Deny(_) | Decision::Pass(Pass::NamespaceDisabled)
+        );
+        // For a claim that gets a volume, this is done at the same time as the NFS server is asked.
+        if (is_final || verdict.unused.is_some())
+            && matches!(Box::pin(self.confirm(&basis)).await, Err(Error::Outdated))
+        {
+            return Err(Outdated);
+        }
         if self.dry_run {
-            return match verdict.decision {
+            return Ok(match verdict.decision {
                 Decision::Deny(message) => deny(message),
                 _ => (Answer::Allow, "dry-run"),
-            };
+            });
         }
+        Box::pin(self.carry_out(verdict, &basis)).await
+    }
+
+    /// Carries out a decision.
+    async fn carry_out(&mut self, verdict: Verdict, basis: &Basis) -> Result<Reply, Outdated> {
         if let Some(unused) = &verdict.unused
             && let Err(error) = self.provisioner.discard(unused, self.deadlines.end).await
         {
-            return deny(format!(
+            return Ok(deny(format!(
                 "the claim was changed after PersistentVolume {} was made for it, and must not be bound to that \
                  volume: {error}. Create the claim again in a minute",
                 unused.name
-            ));
+            )));
         }
-        match verdict.decision {
+        Ok(match verdict.decision {
             Decision::Pass(reason) => {
                 tracing::debug!(?reason, "passed");
                 let answer = match verdict.unused {
@@ -160,9 +205,27 @@ impl Review<'_> {
             }
             Decision::Deny(message) => deny(message),
             Decision::Provision(new) => match new.provision {
-                Provision::OnCreate => self.provision(&new).await,
-                Provision::AfterCreate => self.preview(&new).await,
+                Provision::OnCreate => self.provision(&new, basis).await?,
+                Provision::AfterCreate => self.preview(&new, basis).await?,
             },
+        })
+    }
+
+    /// Compares class and namespace with the API server, if they are from the cache.
+    async fn confirm(&self, basis: &Basis) -> Result<(), Error> {
+        let Some(class) = basis.class.as_ref().filter(|_| !basis.is_current) else {
+            return Ok(());
+        };
+        let (name, cluster) = (class.name_any(), &self.provisioner.cluster);
+        let namespace = cluster.namespace_now(&self.claim.namespace);
+        let read = Box::pin(async { tokio::try_join!(cluster.class_now(&name), namespace) });
+        let purpose = || format!("read StorageClass {name} and namespace {}", self.claim.namespace);
+        let (now, namespace) = self.in_time(read).await.map_err(|fault| Error::Api(purpose(), fault))?;
+        let is_same = now.is_some_and(|now| now.metadata.resource_version == class.metadata.resource_version);
+        if is_same && namespace == basis.namespace {
+            Ok(())
+        } else {
+            Err(Error::Outdated)
         }
     }
 
@@ -177,8 +240,9 @@ impl Review<'_> {
         }
     }
 
-    async fn class(&self) -> kube::Result<Option<StorageClass>> {
+    async fn class(&self, is_current: bool) -> kube::Result<Option<StorageClass>> {
         match &self.claim.class {
+            Some(name) if is_current => self.provisioner.cluster.class_now(name).await,
             Some(name) => self.provisioner.cluster.class(name).await,
             None => Ok(None),
         }
@@ -188,11 +252,12 @@ impl Review<'_> {
         class.is_some_and(|class| class.provisioner == self.provisioner.installation.provisioner)
     }
 
-    async fn decide(&self, class: Option<&StorageClass>) -> kube::Result<Verdict> {
+    /// Reads what else the decision needs, and decides.
+    async fn decide(&self, basis: &mut Basis) -> kube::Result<Verdict> {
         let Provisioner {
             cluster, installation, ..
         } = self.provisioner;
-        let ours = self.is_ours(class);
+        let ours = self.is_ours(basis.class.as_ref());
         // A claim of another provisioner may name a volume that Bindery created in an earlier review of the same
         // request. The name of such a volume begins with `pvc-`. Volumes with other names are not read.
         let volume = match &self.claim.volume_name {
@@ -207,11 +272,15 @@ impl Review<'_> {
                 based_on: None,
             });
         }
-        let namespace = cluster.namespace(&self.claim.namespace).await?;
+        basis.namespace = if basis.is_current {
+            cluster.namespace_now(&self.claim.namespace).await?
+        } else {
+            cluster.namespace(&self.claim.namespace).await?
+        };
         Ok(decide(&Facts {
             claim: &self.claim,
-            class,
-            namespace: &namespace,
+            class: basis.class.as_ref(),
+            namespace: &basis.namespace,
             volume: volume.as_ref(),
             candidates: &cluster.candidates(&self.claim, installation),
             classes: &cluster.classes.store().state(),
@@ -269,8 +338,10 @@ impl Review<'_> {
         }
     }
 
-    async fn provision(&mut self, new: &NewVolume) -> Reply {
-        match self.provisioner.provision(new, self.deadlines).await {
+    async fn provision(&mut self, new: &NewVolume, basis: &Basis) -> Result<Reply, Outdated> {
+        let confirm = Box::pin(self.confirm(basis));
+        let done = Box::pin(self.provisioner.provision(new, self.deadlines, confirm)).await;
+        Ok(match done {
             Ok(warnings) => {
                 self.warnings.extend(warnings);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
@@ -278,20 +349,24 @@ impl Review<'_> {
                 let answer = Answer::with_volume(self.object, &new.claim.1, &new.name, provisioner);
                 (answer, "provision")
             }
+            Err(Error::Outdated) => return Err(Outdated),
             Err(error) => self.not_provisioned(new, error).await,
-        }
+        })
     }
 
     /// Refuses the claim if its volume could not be created now. Otherwise the controller creates the volume when the
     /// claim exists.
-    async fn preview(&mut self, new: &NewVolume) -> Reply {
-        match self.provisioner.preview(new, self.deadlines.work).await {
+    async fn preview(&mut self, new: &NewVolume, basis: &Basis) -> Result<Reply, Outdated> {
+        let confirm = Box::pin(self.confirm(basis));
+        let done = Box::pin(self.provisioner.preview(new, self.deadlines.work, confirm)).await;
+        Ok(match done {
             Ok(()) => {
                 let later = |review: &mut Self| (Answer::without_volume(review.object), "later");
                 self.after_fencing(Some(&new.attempt), later).await
             }
+            Err(Error::Outdated) => return Err(Outdated),
             Err(error) => self.not_provisioned(new, error).await,
-        }
+        })
     }
 
     /// Returns the answer if the volume or its directory could not be created. The volume of this request is already

@@ -96,7 +96,9 @@ pub async fn provision_named(
 
 async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: Deadlines) -> Result<Action, Error> {
     let ctx = &leader.ctx;
-    match ctx.provisioner.provision(new, deadlines).await {
+    // The decision was based on what the API server has.
+    let confirm = std::future::ready(Ok(()));
+    match ctx.provisioner.provision(new, deadlines, confirm).await {
         Ok(warnings) => {
             for warning in warnings {
                 ctx.events.warn(claim, reason::PROVISIONED, warning);

@@ -51,9 +51,12 @@ async fn reconcile_waiting(leader: &Leader, stored: &Claim, name: &str) -> Resul
     let Some(class_name) = &stored.class else { return done };
     let mut held = None;
     let (class, _permit) = loop {
-        let Some(class) = cluster.class(class_name).await? else {
-            return done;
+        // The cache only selects the queue. The claim is provisioned with the class that the API server has.
+        let class = match &held {
+            None => cluster.class(class_name).await?,
+            Some(_) => cluster.class_now(class_name).await?,
         };
+        let Some(class) = class else { return done };
         if class.provisioner != ctx.installation.provisioner || stored.waits_for_its_pod(&class) {
             return done;
         }
