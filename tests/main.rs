@@ -33,6 +33,8 @@ mod existing_volumes;
 mod expansion;
 /// The command `bindery explain`.
 mod explain;
+/// Claims that a GitOps tool manages.
+mod gitops;
 /// Classes that give each volume a group of its own.
 mod groups;
 /// An NFS server whose disk hangs.
