@@ -47,9 +47,10 @@ impl Backup {
         (backup, directory)
     }
 
-    /// Restores both as Velero does (pkg/restore/restore.go: `resetMetadataAndStatus`, `resetVolumeBindingInfo`): finalizers
-    /// and annotations stay, except for the annotations that the controller manager sets when it binds.
-    async fn restore(&self, scene: &Scene, change: impl FnOnce(&mut Value)) -> PersistentVolume {
+    /// Returns claim and volume as Velero creates them (pkg/restore/restore.go: `resetMetadataAndStatus`,
+    /// `resetVolumeBindingInfo`): finalizers and annotations stay, except for the annotations that the controller manager sets
+    /// when it binds.
+    fn reset(&self) -> (Value, Value) {
         let (mut claim, mut volume) = (self.claim.clone(), self.volume.clone());
         for object in [&mut claim, &mut volume] {
             let meta = object["metadata"].as_object_mut().unwrap();
@@ -72,6 +73,12 @@ impl Backup {
         let reference = volume["spec"]["claimRef"].as_object_mut().unwrap();
         reference.remove("uid");
         reference.remove("resourceVersion");
+        (claim, volume)
+    }
+
+    /// Restores the volume and then the claim, as Velero does.
+    async fn restore(&self, scene: &Scene, change: impl FnOnce(&mut Value)) -> PersistentVolume {
+        let (claim, mut volume) = self.reset();
         change(&mut volume);
         let volume: PersistentVolume = from(volume);
         let created = scene.volumes().create(&PostParams::default(), &volume).await;
@@ -142,6 +149,24 @@ async fn objects_restored_into_their_own_cluster_are_bound_again_and_cleaned_up_
     scene.set_reclaim_delete(&volume).await;
     scene.delete("data").await;
     assert_archived(&scene, &volume, &directory).await;
+}
+
+/// Velero does so with a volume that has the reclaim policy Delete and no snapshot, or whose files it copies itself.
+#[tokio::test]
+async fn a_claim_that_is_restored_without_its_volume_gets_a_new_directory() {
+    let scene = Scene::new().await;
+    let (backup, directory_before) = Backup::of_lost(&scene, "data").await;
+    let (mut claim, _) = backup.reset();
+    claim["spec"].as_object_mut().unwrap().remove("volumeName");
+    let annotations = &claim["metadata"]["annotations"];
+    assert!(
+        annotations["volume.kubernetes.io/storage-provisioner"].is_string(),
+        "{annotations}"
+    );
+    let (_, volume) = scene.bound(claim).await;
+    assert_ne!(directory(&volume), directory_before);
+    assert_eq!(std::fs::read_dir(directory(&volume)).unwrap().count(), 0);
+    assert!(directory_before.join("precious").exists());
 }
 
 #[tokio::test]
