@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolume, PersistentVolumeClaim, ResourceQuota};
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
@@ -45,17 +46,20 @@ fn from<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).expect("an object")
 }
 
-/// Creates a claim, with retries while the API server is down. Returns Bindery's message if it refuses the claim.
-async fn create(claims: &Api<PersistentVolumeClaim>, name: &str) -> Option<String> {
-    let claim = json!({
+fn claim(name: &str) -> Value {
+    json!({
         "metadata": {"name": name},
         "spec": {
             "storageClassName": "bindery",
             "accessModes": ["ReadWriteMany"],
             "resources": {"requests": {"storage": "1Gi"}},
         },
-    });
-    let claim: PersistentVolumeClaim = from(claim);
+    })
+}
+
+/// Creates a claim, with retries while the API server is down. Returns Bindery's message if it refuses the claim.
+async fn create(claims: &Api<PersistentVolumeClaim>, name: &str) -> Option<String> {
+    let claim: PersistentVolumeClaim = from(claim(name));
     eventually(&format!("claim {name} is created"), async || {
         match claims.create(&PostParams::default(), &claim).await {
             Ok(_) => Some(None),
@@ -143,6 +147,102 @@ async fn claims_are_not_refused_and_get_bound_while_the_api_server_restarts() {
     assert_eq!(of_libraries, Vec::<&String>::new(), "texts of libraries");
 
     assert_a_missing_permission_is_named(&client).await;
+    assert_a_claim_waits_until_an_earlier_volume_can_be_fenced(&client).await;
+}
+
+/// Returns the role of Bindery without these verbs on PersistentVolumes.
+fn without(role: &ClusterRole, verbs: &[&str]) -> Value {
+    let mut rules = json!(role.rules);
+    for rule in rules.as_array_mut().expect("rules") {
+        if rule["resources"] == json!(["persistentvolumes"]) {
+            let all = rule["verbs"].as_array_mut().expect("verbs");
+            all.retain(|verb| !verbs.iter().any(|without| verb == without));
+        }
+    }
+    rules
+}
+
+async fn set_rules(client: &Client, rules: Value) {
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let patch = Patch::Merge(json!({"rules": rules}));
+    let patched = roles.patch("bindery", &PatchParams::default(), &patch).await;
+    patched.expect("Bindery's role");
+}
+
+/// An earlier request has left a volume for the claim, and Bindery has no right to fence it. This is so for a moment when an
+/// API server has just started.
+async fn assert_a_claim_waits_until_an_earlier_volume_can_be_fenced(client: &Client) {
+    namespace(client, "again").await;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "again");
+    let quotas: Api<ResourceQuota> = Api::namespaced(client.clone(), "again");
+    let none = json!({"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
+    quotas
+        .create(&PostParams::default(), &from(none))
+        .await
+        .expect("a quota");
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let earlier = eventually("a request that the quota refuses has left a volume", async || {
+        let claim: PersistentVolumeClaim = from(claim("data"));
+        let refused = claims.create(&PostParams::default(), &claim).await.err();
+        let Some(refused) = refused else {
+            claims
+                .delete("data", &DeleteParams::default())
+                .await
+                .expect("the claim is deleted");
+            return None;
+        };
+        assert!(refused.to_string().contains("exceeded quota"), "{refused}");
+        let all = volumes.list(&ListParams::default()).await.expect("volumes");
+        let is_for_it = |volume: &PersistentVolume| {
+            let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+            claim.is_some_and(|claim| claim.namespace.as_deref() == Some("again") && claim.uid.is_none())
+        };
+        all.items.into_iter().find(is_for_it)?.metadata.name
+    })
+    .await;
+    quotas.delete("none", &DeleteParams::default()).await.expect("no quota");
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    eventually("the quota is no longer in force", async || {
+        claims.create(&dry_run, &from(claim("data"))).await.ok()
+    })
+    .await;
+
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let role = roles.get("bindery").await.expect("Bindery's role");
+    set_rules(client, without(&role, &["create", "patch"])).await;
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    let review = json!({"spec": {
+        "user": "system:serviceaccount:bindery:bindery",
+        "resourceAttributes": {"resource": "persistentvolumes", "verb": "patch"},
+    }});
+    eventually("Bindery has no right to fence", async || {
+        let answer = reviews
+            .create(&PostParams::default(), &from(review.clone()))
+            .await
+            .ok()?;
+        (!answer.status?.allowed).then_some(())
+    })
+    .await;
+    let granted = async {
+        eventually("the volume could not be fenced", async || {
+            let log = std::fs::read_to_string(run("../apiserver/audit.log")).ok()?;
+            let is_refused_fence = |event: Value| {
+                event["verb"] == "patch"
+                    && event["objectRef"]["name"] == *earlier
+                    && event["responseStatus"]["code"] == 403
+            };
+            let mut events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+            events.any(is_refused_fence).then_some(())
+        })
+        .await;
+        set_rules(client, json!(role.rules)).await;
+    };
+    let (refused, ()) = tokio::join!(create(&claims, "data"), granted);
+    assert_eq!(refused, None);
+    until_bound(&claims, 1).await;
 }
 
 /// Runs after the restarts, since it changes the ClusterRole of the only Bindery in this bed.
@@ -150,18 +250,7 @@ async fn assert_a_missing_permission_is_named(client: &Client) {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "burst");
     let roles: Api<ClusterRole> = Api::all(client.clone());
     let role = roles.get("bindery").await.expect("Bindery's role");
-    let mut rules = json!(role.rules);
-    for rule in rules.as_array_mut().expect("rules") {
-        if rule["resources"] == json!(["persistentvolumes"]) {
-            let verbs = rule["verbs"].as_array_mut().expect("verbs");
-            verbs.retain(|verb| verb != "create");
-        }
-    }
-    let less = Patch::Merge(json!({"rules": rules}));
-    roles
-        .patch("bindery", &PatchParams::default(), &less)
-        .await
-        .expect("a smaller role");
+    set_rules(client, without(&role, &["create"])).await;
     let mut number = 0;
     let (waiting, message) = eventually("a claim waits for its volume", async || {
         number += 1;
@@ -183,11 +272,7 @@ async fn assert_a_missing_permission_is_named(client: &Client) {
         ),
         "{message}"
     );
-    let all = Patch::Merge(json!({"rules": role.rules}));
-    roles
-        .patch("bindery", &PatchParams::default(), &all)
-        .await
-        .expect("the role as it was");
+    set_rules(client, json!(role.rules)).await;
     eventually(&format!("claim {waiting} is bound"), async || {
         let claim = claims.get(&waiting).await.ok()?;
         (claim.status?.phase? == "Bound").then_some(())

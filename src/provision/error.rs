@@ -68,6 +68,11 @@ impl Error {
         }
     }
 
+    /// Returns whether the same request to the API server may succeed later.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Api(_, fault) if fault.may_pass())
+    }
+
     /// Returns the kind of the API server's error, if it is one.
     pub(super) fn api(&self) -> Option<Kind> {
         match self {

@@ -23,6 +23,8 @@ use crate::model::volume::{NewVolume, Volume};
 
 /// The pauses before the attempts. A volume whose creation was not answered may appear only after the first attempt.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
+/// The pause before an earlier volume is fenced again.
+const RETRY_PERIOD: Duration = Duration::from_millis(250);
 /// The number of attempts that are made before the answer, if there is time.
 const ATTEMPTS_BEFORE_ANSWER: usize = 2;
 
@@ -80,31 +82,49 @@ impl Provisioner {
                 let is_own = attempt.is_some() && volume.attempt.as_deref() == attempt;
                 volume.is_unclaimed_for(namespace, name) && !volume.is_fenced() && !is_own
             }) {
-                let purpose = format!("prevent the binding of this claim to PersistentVolume {}", earlier.name);
-                let volumes = self.volumes();
-                let fence = async {
-                    let claim = self.cluster.claim(namespace, name).await?;
-                    if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&earlier.name)) {
-                        return Ok(());
+                volume = match Box::pin(self.fence_unclaimed(&earlier, namespace, name, deadline)).await {
+                    // An API server that has just started answers with errors for a moment.
+                    Err(error) if error.may_pass() && Instant::now() + RETRY_PERIOD < deadline => {
+                        tokio::time::sleep(RETRY_PERIOD).await;
+                        Some(earlier)
                     }
-                    patch::fence(&volumes, &earlier.name, patch::test_uid(&earlier))
-                        .await
-                        .map(drop)
+                    changed => changed?,
                 };
-                match self.api_call(purpose, deadline, fence).await {
-                    Err(error) if error.api() == Some(Kind::NotFound) => break,
-                    // It may have been bound, fenced or deleted in the meantime.
-                    Err(error) if error.api() == Some(Kind::Conflict) => {
-                        let read = self.cluster.volume(&earlier.name);
-                        let purpose = format!("read PersistentVolume {}", earlier.name);
-                        volume = self.api_call(purpose, deadline, read).await?;
-                    }
-                    Err(error) => return Err(error),
-                    Ok(()) => break,
-                }
             }
         }
         Ok(())
+    }
+
+    /// Fences a volume unless the claim has it. If the volume was changed in the meantime, returns what it is now.
+    async fn fence_unclaimed(
+        &self,
+        volume: &Volume,
+        namespace: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<Volume>, Error> {
+        let purpose = format!("prevent the binding of this claim to PersistentVolume {}", volume.name);
+        let volumes = self.volumes();
+        let fence = async {
+            let claim = self.cluster.claim(namespace, name).await?;
+            if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&volume.name)) {
+                return Ok(());
+            }
+            patch::fence(&volumes, &volume.name, patch::test_uid(volume))
+                .await
+                .map(drop)
+        };
+        match self.api_call(purpose, deadline, fence).await {
+            Ok(()) => Ok(None),
+            Err(error) if error.api() == Some(Kind::NotFound) => Ok(None),
+            // It may have been bound, fenced or deleted in the meantime.
+            Err(error) if error.api() == Some(Kind::Conflict) => {
+                let read = self.cluster.volume(&volume.name);
+                self.api_call(format!("read PersistentVolume {}", volume.name), deadline, read)
+                    .await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Fences or removes the volume that this call has created, or may have created. Does not touch a volume of the
