@@ -13,7 +13,7 @@ use bindery::storage::{Existing, Storage};
 use futures::future::join_all;
 use tokio::time::Instant;
 
-#[path = "support/wait.rs"]
+#[path = "../support/wait.rs"]
 #[allow(dead_code)]
 mod wait;
 
