@@ -7,7 +7,7 @@ use super::{client, directory, long_deadline, make, mode};
 use crate::support::kind::{Kind, test_for};
 use crate::support::relay::{Action, Relay};
 
-test_for!([v4, v4_1] {
+test_for!([v4, v4_1, knfsd, knfsd_v4_1] {
     an_abandoned_call_takes_no_effect_after_the_next_verb_began,
     a_call_whose_caller_was_dropped_is_fenced,
     a_frozen_server_executes_late_calls_before_the_next_verb_or_never,
@@ -86,7 +86,7 @@ async fn a_call_whose_caller_was_dropped_is_fenced(kind: Kind) {
 }
 
 async fn a_frozen_server_executes_late_calls_before_the_next_verb_or_never(kind: Kind) {
-    let (server, client) = (kind.ganesha(), client());
+    let (mut server, client) = (kind.restartable(), client());
     let share = server.share("/export");
     make(&client, &share, "first").await.unwrap();
     for round in 0..10 {

@@ -8,10 +8,20 @@ use futures::future::join_all;
 
 use super::outages::{short_deadline, until_relay_matched};
 use super::{directory, long_deadline, make, mode};
-use crate::support::kind::options;
-use crate::support::nfs::Ganesha;
+use crate::support::kind::{Kind, options, test_for};
 use crate::support::relay::{Action, Relay};
 use crate::support::wait::eventually;
+
+// With minor version 2, whose calls the relay recognizes here.
+test_for!([v4, knfsd] {
+    parallel_sessions_share_one_client_id_also_after_a_server_restart,
+    a_create_session_without_answer_is_sent_again,
+    a_hung_create_session_does_not_hold_a_verb_until_its_deadline,
+    a_client_is_destroyed_with_its_last_fenced_session,
+    a_clean_stop_destroys_the_client_on_the_server,
+    a_clean_stop_fences_calls_without_an_answer,
+    a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb,
+});
 
 const BADSESSION: u32 = 10052;
 /// The first bytes of COMPOUNDs of minor version 2, by their first operation.
@@ -30,10 +40,9 @@ fn count(relay: &Relay, pattern: &str) {
     relay.plan(pattern, 0, 1000, Action::Hold);
 }
 
-#[tokio::test]
-async fn parallel_sessions_share_one_client_id_also_after_a_server_restart() {
-    let (mut server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn parallel_sessions_share_one_client_id_also_after_a_server_restart(kind: Kind) {
+    let (mut server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     count(&relay, EXCHANGE_ID);
     for round in 1..=3 {
@@ -51,10 +60,9 @@ async fn parallel_sessions_share_one_client_id_also_after_a_server_restart() {
     }
 }
 
-#[tokio::test]
-async fn a_create_session_without_answer_is_sent_again() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn a_create_session_without_answer_is_sent_again(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     // First for the first session of the client, then for another one.
     for (round, calls, action) in [(1, 3, Action::DropAnswer), (2, 16, Action::DropCall)] {
@@ -66,10 +74,9 @@ async fn a_create_session_without_answer_is_sent_again() {
     }
 }
 
-#[tokio::test]
-async fn a_hung_create_session_does_not_hold_a_verb_until_its_deadline() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn a_hung_create_session_does_not_hold_a_verb_until_its_deadline(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     relay.plan(EXCHANGE_ID, 0, 1, Action::SendLate);
     let made = tokio::join!(make(&client, &share, "a"), make(&client, &share, "b"));
@@ -77,10 +84,9 @@ async fn a_hung_create_session_does_not_hold_a_verb_until_its_deadline() {
     assert_eq!(relay.matched(), 1, "nothing hung");
 }
 
-#[tokio::test]
-async fn a_client_is_destroyed_with_its_last_fenced_session() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn a_client_is_destroyed_with_its_last_fenced_session(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
@@ -94,10 +100,9 @@ async fn a_client_is_destroyed_with_its_last_fenced_session() {
     eventually("the client is destroyed", async || (relay.matched() == 2).then_some(())).await;
 }
 
-#[tokio::test]
-async fn a_clean_stop_destroys_the_client_on_the_server() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn a_clean_stop_destroys_the_client_on_the_server(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     make(&client, &share, "a").await.unwrap();
     count(&relay, DESTROY_CLIENTID);
@@ -111,10 +116,9 @@ async fn a_clean_stop_destroys_the_client_on_the_server() {
     assert!(make(&client, &share, "b").await.unwrap().new);
 }
 
-#[tokio::test]
-async fn a_clean_stop_fences_calls_without_an_answer() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn a_clean_stop_fences_calls_without_an_answer(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
@@ -131,10 +135,9 @@ async fn a_clean_stop_fences_calls_without_an_answer() {
     assert!(!server.export_dir().join("late-one").exists());
 }
 
-#[tokio::test]
-async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb() {
-    let (server, client) = (Ganesha::start(), client().with_longest_fence(Duration::from_secs(1)));
-    let relay = Relay::to(&server);
+async fn a_call_whose_fence_was_abandoned_takes_no_effect_after_the_next_verb(kind: Kind) {
+    let (server, client) = (kind.restartable(), client().with_longest_fence(Duration::from_secs(1)));
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 
 use bindery::model::attributes::Attributes;
-use bindery::model::directory::Share;
+use bindery::model::directory::{NfsVersion, Share};
 use bindery::storage::nfs::NfsOptions;
 use bindery::storage::{Existing, Fault, Outcome, Storage, StorageError, Storages};
 
@@ -13,7 +13,7 @@ use super::{chmod, client, directory, long_deadline, make, mode, mode_of};
 use crate::support::kind::{CHANGED_PORT, Kind, options, test_for};
 use crate::support::nfs::{Ganesha, free_address};
 
-test_for!([v4, v4_1, v3] {
+test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1] {
     the_error_names_an_export_that_squashes_root,
     an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory,
     the_error_says_that_the_user_is_not_root,
@@ -22,6 +22,20 @@ test_for!([v4, v4_1, v3] {
     the_error_names_a_share_that_is_not_exported,
     symlinks_and_files_in_the_path_are_never_followed,
     a_symlink_in_the_path_of_a_share_is_not_followed,
+    a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
+    a_missing_server_is_unreachable_at_once,
+    the_error_says_that_a_server_does_not_speak_nfs,
+});
+
+// Linux's mountd follows symbolic links in the path of a share: see `version_3`.
+test_for!([knfsd_v3] {
+    the_error_names_an_export_that_squashes_root,
+    an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory,
+    the_error_says_that_the_user_is_not_root,
+    the_error_names_a_read_only_export,
+    an_export_that_requires_a_privileged_port_gets_one_or_the_error_says_so,
+    the_error_names_a_share_that_is_not_exported,
+    symlinks_and_files_in_the_path_are_never_followed,
     a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
     a_missing_server_is_unreachable_at_once,
     the_error_says_that_a_server_does_not_speak_nfs,
@@ -107,13 +121,12 @@ async fn the_error_says_that_the_user_is_not_root(kind: Kind) {
 async fn the_error_names_a_read_only_export(kind: Kind) {
     let (server, client) = kind.start();
     // In version 4, the directories above the exports are a read-only tree.
-    let (paths, advice) = match kind {
-        Kind::Mounted => kind.no_server(),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => (
+    let (paths, advice) = match kind.version() {
+        NfsVersion::V4 => (
             &["/readonly", "/"][..],
             "; if PATH is only a part of an export's path, name the whole path",
         ),
-        Kind::V3 => (&["/readonly"][..], ""),
+        NfsVersion::V3 => (&["/readonly"][..], ""),
     };
     for path in paths {
         let share = server.share(path);
@@ -136,27 +149,39 @@ async fn an_export_that_requires_a_privileged_port_gets_one_or_the_error_says_so
         ..options(0)
     });
     let error = make(&unprivileged, &share, "b").await.unwrap_err();
-    let reason = match kind {
-        Kind::Mounted => kind.no_server(),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
-            "the server shows no /privileged to this host (NFS4ERR_NOENT at \"privileged\"). Check that it is exported to \
-             this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0."
-                .to_owned()
-        }
-        Kind::V3 => format!(
-            "{} does not accept AUTH_SYS from this host. Export with sec=sys.",
-            share.server()
+    let port = "Bindery came from a source port above 1023, which many exports reject: set the sysctl \
+                net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure.";
+    let exported = "Check that it is exported to this host, and that the path is what an NFSv4 client sees, without the path \
+                    of an export with fsid=0.";
+    let (fault, cause) = match kind {
+        // Linux shows the export to every port, but denies its use.
+        Kind::Knfsd | Kind::KnfsdMinor1 => (
+            Fault::NoSuchShare,
+            format!("the server denies /privileged to this host (NFS4ERR_PERM at \"privileged\"). {port} {exported}"),
+        ),
+        Kind::KnfsdV3 => (
+            Fault::NoSuchShare,
+            format!(
+                "the server does not export /privileged to this host (MNT3ERR_ACCES). Check what it exports, and to whom: \
+                 showmount -e {}. {port}",
+                share.server()
+            ),
+        ),
+        _ if kind.version() == NfsVersion::V4 => (
+            Fault::NoSuchShare,
+            format!(
+                "the server shows no /privileged to this host (NFS4ERR_NOENT at \"privileged\"). {exported} {port}"
+            ),
+        ),
+        _ => (
+            Fault::Denied,
+            format!(
+                "{} does not accept AUTH_SYS from this host. Export with sec=sys. {port}",
+                share.server()
+            ),
         ),
     };
-    let message = format!(
-        "cannot make directory b on {share}: {reason} Bindery came from a source port above 1023, which many exports \
-         reject: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure."
-    );
-    let fault = match kind {
-        Kind::Mounted => kind.no_server(),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => Fault::NoSuchShare,
-        Kind::V3 => Fault::Denied,
-    };
+    let message = format!("cannot make directory b on {share}: {cause}");
     assert_eq!(error, denial(fault, message));
 }
 
@@ -168,14 +193,19 @@ async fn the_error_names_a_share_that_is_not_exported(kind: Kind) {
             .look_up(&share, &directory("a"), long_deadline())
             .await
             .unwrap_err();
-        let reason = match kind {
-            Kind::Mounted => kind.no_server(),
-            Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
+        let reason = match kind.version() {
+            // Linux refuses paths outside of its exports, but looks up those inside.
+            NfsVersion::V3 if kind == Kind::KnfsdV3 && path != "/nothing" => format!(
+                "the server has no {path} (MNT3ERR_NOENT). Check that it is there and exported to this host: showmount -e \
+                 {}. {CHANGED_PORT}",
+                share.server()
+            ),
+            NfsVersion::V4 => format!(
                 "the server shows no {path} to this host (NFS4ERR_NOENT at \"{segment}\"). Check that it is exported to \
                  this host, and that the path is what an NFSv4 client sees, without the path of an export with fsid=0. \
                  {CHANGED_PORT}"
             ),
-            Kind::V3 => format!(
+            NfsVersion::V3 => format!(
                 "the server does not export {path} to this host (MNT3ERR_ACCES). Check what it exports, and to whom: \
                  showmount -e {}. {CHANGED_PORT}",
                 share.server()
@@ -239,12 +269,11 @@ async fn a_symlink_in_the_path_of_a_share_is_not_followed(kind: Kind) {
     symlink("real", server.export_dir().join("link")).unwrap();
     let share = server.share("/export/link");
     let error = make(&client, &share, "a").await.unwrap_err();
-    let reason = match kind {
-        Kind::Mounted => kind.no_server(),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
+    let reason = match kind.version() {
+        NfsVersion::V4 => {
             "\"link\" in the share's path is a file or a symbolic link. Name the directory that is exported.".to_owned()
         }
-        Kind::V3 => format!(
+        NfsVersion::V3 => format!(
             "the server does not export /export/link to this host (MNT3ERR_ACCES). Check what it exports, and to whom: \
              showmount -e {}. {CHANGED_PORT}",
             share.server()
@@ -307,13 +336,12 @@ async fn a_missing_server_is_unreachable_at_once(kind: Kind) {
     let address = free_address();
     let nowhere = kind.share(address, "/export");
     let error = make(&client(), &nowhere, "a").await.unwrap_err();
-    let reason = match kind {
-        Kind::Mounted => kind.no_server(),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => format!(
+    let reason = match kind.version() {
+        NfsVersion::V4 => format!(
             "no connection to {address}:2049: nothing listens there (connection refused). Check that the NFS server runs, \
              and that its port is open to this host."
         ),
-        Kind::V3 => format!(
+        NfsVersion::V3 => format!(
             "NFSv3 needs the server's portmapper on port 111, and there is no connection to {address}:111: nothing listens \
              there (connection refused). Check that the server is up, that rpcbind runs there, and that the port is open to \
              this host; or let Bindery use NFSv4 (nfsVersion 4), which needs port 2049 alone."
@@ -350,12 +378,11 @@ async fn the_error_says_that_a_server_does_not_speak_nfs(kind: Kind) {
             (Fault::Other, Outcome::NotDone),
             "{error}"
         );
-        let who = match kind {
-            Kind::Mounted => kind.no_server(),
-            Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
+        let who = match kind.version() {
+            NfsVersion::V4 => {
                 format!("the program on port 2049 of {address} does not follow the NFSv4 protocol")
             }
-            Kind::V3 => format!("the answer of {address} does not follow the protocol of a portmapper"),
+            NfsVersion::V3 => format!("the answer of {address} does not follow the protocol of a portmapper"),
         };
         let start = format!("cannot make directory a on {share}: {who} (");
         assert!(error.to_string().starts_with(&start), "{error}");

@@ -8,11 +8,20 @@ use tokio::time::Instant;
 
 use super::outages::{short_deadline, until_relay_matched};
 use super::{directory, long_deadline, make, mode};
-use crate::support::kind::options;
-use crate::support::nfs::Ganesha;
+use crate::support::kind::{Kind, options, test_for};
 use crate::support::relay::{Action, Relay};
-use crate::support::wait::eventually;
+use crate::support::wait::{eventually, scaled};
 use bindery::storage::nfs::NfsStorage;
+
+// With minor version 2, whose calls the relay recognizes here.
+test_for!([v4, knfsd] {
+    an_unconfirmed_fence_is_abandoned_and_delays_no_other_server,
+    an_abandoned_call_is_fenced_without_another_verb,
+    read_only_calls_and_tree_removals_leave_no_fence,
+    late_calls_of_a_crashed_process_end_when_its_successor_connects,
+    idle_sessions_forgotten_by_the_server_cause_no_error,
+    idle_sessions_are_closed_before_their_lease_expires,
+});
 
 const BADSESSION: u32 = 10052;
 const SERVERFAULT: u32 = 10006;
@@ -26,13 +35,12 @@ fn client() -> NfsStorage {
     NfsStorage::new(options(0))
 }
 
-#[tokio::test]
-async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
+async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server(kind: Kind) {
     for (pattern, action) in [(BIND, Action::SendLate), (DESTROY, Action::Answer(SERVERFAULT))] {
-        let limit = Duration::from_secs(2);
-        let (server, other) = (Ganesha::start(), Ganesha::start());
+        let limit = scaled(Duration::from_secs(2));
+        let (server, other) = (kind.restartable(), kind.restartable());
         let client = client().with_longest_fence(limit);
-        let relay = Relay::to(&server);
+        let relay = Relay::to(&*server);
         let share = relay.share("/export");
         let name = directory("late-one");
         relay.plan("late-one", 0, 1, Action::SendLate);
@@ -70,10 +78,9 @@ async fn an_unconfirmed_fence_is_abandoned_and_delays_no_other_server() {
     }
 }
 
-#[tokio::test]
-async fn an_abandoned_call_is_fenced_without_another_verb() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn an_abandoned_call_is_fenced_without_another_verb(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     relay.plan("late-one", 0, 1, Action::SendLate);
     let name = directory("late-one");
@@ -85,17 +92,16 @@ async fn an_abandoned_call_is_fenced_without_another_verb() {
     assert!(!server.export_dir().join("late-one").exists());
 }
 
-#[tokio::test]
-async fn read_only_calls_and_tree_removals_leave_no_fence() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn read_only_calls_and_tree_removals_leave_no_fence(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     make(&client, &share, "tree").await.unwrap();
     // The name of a file occurs only in its REMOVE.
     std::fs::write(server.export_dir().join("tree/inside"), "").unwrap();
     for (matched, name) in [(1, "nothing"), (2, "inside")] {
         relay.plan(name, 0, 1, Action::SendLate);
-        let deadline = Instant::now() + Duration::from_secs(1);
+        let deadline = Instant::now() + scaled(Duration::from_secs(1));
         let stuck = async {
             if name == "inside" {
                 client.remove_tree(&share, &directory("tree"), deadline).await.map(drop)
@@ -114,10 +120,15 @@ async fn read_only_calls_and_tree_removals_leave_no_fence() {
     }
 }
 
-#[test]
-fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
-    let server = Ganesha::start();
-    let relay = Relay::to(&server);
+async fn late_calls_of_a_crashed_process_end_when_its_successor_connects(kind: Kind) {
+    // The runtimes of both processes end in it, which needs a thread without a runtime.
+    let test = tokio::task::spawn_blocking(move || late_calls_of_a_crashed_process(kind));
+    test.await.expect("the test succeeds");
+}
+
+fn late_calls_of_a_crashed_process(kind: Kind) {
+    let server = kind.restartable();
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     let new_runtime = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -152,10 +163,9 @@ fn late_calls_of_a_crashed_process_end_when_its_successor_connects() {
     assert_eq!(std::fs::read_dir(server.export_dir()).unwrap().count(), 0);
 }
 
-#[tokio::test]
-async fn idle_sessions_forgotten_by_the_server_cause_no_error() {
-    let (server, client) = (Ganesha::start(), client());
-    let relay = Relay::to(&server);
+async fn idle_sessions_forgotten_by_the_server_cause_no_error(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     let names: Vec<_> = (0..16).map(|number| format!("before-{number}")).collect();
     let made = futures::future::join_all(names.iter().map(|name| make(&client, &share, name))).await;
@@ -168,10 +178,9 @@ async fn idle_sessions_forgotten_by_the_server_cause_no_error() {
     assert!(make(&client, &share, "after").await.unwrap().new);
 }
 
-#[tokio::test]
-async fn idle_sessions_are_closed_before_their_lease_expires() {
-    let server = Ganesha::start();
-    let relay = Relay::to(&server);
+async fn idle_sessions_are_closed_before_their_lease_expires(kind: Kind) {
+    let server = kind.restartable();
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     let client = NfsStorage::new(options(0));
     make(&client, &share, "a").await.unwrap();

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use bindery::model::attributes::Attributes;
+use bindery::model::directory::NfsVersion;
 use bindery::storage::{Existing, Fault, Moved, Outcome, Storage, Tree};
 use tokio::time::Instant;
 
@@ -12,8 +13,9 @@ use super::{client, directory, identity, long_deadline, make, mode, mode_of};
 use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::free_address;
 use crate::support::relay::{Action, Relay};
+use crate::support::wait::scaled;
 
-test_for!([v4, v4_1, v3] {
+test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3] {
     a_server_restart_between_two_calls_causes_no_error,
     a_silent_server_fails_at_the_deadline_and_delays_no_other,
     calls_to_one_server_run_in_parallel,
@@ -39,11 +41,11 @@ pub async fn until_relay_matched(relay: &Relay, calls: usize) {
 }
 
 pub fn short_deadline() -> Instant {
-    Instant::now() + Duration::from_millis(300)
+    Instant::now() + scaled(Duration::from_millis(300))
 }
 
 async fn a_server_restart_between_two_calls_causes_no_error(kind: Kind) {
-    let (mut server, client) = (kind.ganesha(), client());
+    let (mut server, client) = (kind.restartable(), client());
     let share = server.share("/export");
     let first = make(&client, &share, "a").await.unwrap();
     for round in 0..3 {
@@ -67,7 +69,7 @@ async fn a_server_restart_between_two_calls_causes_no_error(kind: Kind) {
 }
 
 async fn results_reported_during_a_server_restart_match_its_disk(kind: Kind) {
-    let (mut server, client) = (kind.ganesha(), std::sync::Arc::new(client()));
+    let (mut server, client) = (kind.restartable(), std::sync::Arc::new(client()));
     let share = server.share("/export");
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let makers: Vec<_> = (0..8)
@@ -77,7 +79,7 @@ async fn results_reported_during_a_server_restart_match_its_disk(kind: Kind) {
                 let mut reports = Vec::new();
                 while !*stopped.borrow() {
                     let name = format!("m{maker}-{}", reports.len());
-                    let deadline = Instant::now() + Duration::from_millis(500);
+                    let deadline = Instant::now() + scaled(Duration::from_millis(500));
                     let made = client
                         .make(
                             &share,
@@ -132,7 +134,7 @@ async fn a_silent_server_fails_at_the_deadline_and_delays_no_other(kind: Kind) {
     let _silent = TcpListener::bind((address, kind.first_port())).unwrap();
     let silent = kind.share(address, "/export");
     let (server, client) = kind.start();
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + scaled(Duration::from_secs(3));
     let hung = async {
         let error = client
             .make(&silent, &directory("a"), mode(0o777), Existing::SetAttributes, deadline)
@@ -153,14 +155,13 @@ async fn a_silent_server_fails_at_the_deadline_and_delays_no_other(kind: Kind) {
     };
     let ((error, over), other_over) = tokio::join!(hung, other);
     assert!(other_over < deadline, "the other server was not served meanwhile");
-    assert!(over >= deadline && over < deadline + Duration::from_secs(1));
+    assert!(over >= deadline && over < deadline + scaled(Duration::from_secs(1)));
     assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::NotDone));
-    let reason = match kind {
-        Kind::Mounted => kind.no_server(),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {
+    let reason = match kind.version() {
+        NfsVersion::V4 => {
             format!("{address} did not open a session in time. Check that the NFS server runs and can be reached.")
         }
-        Kind::V3 => format!(
+        NfsVersion::V3 => format!(
             "NFSv3 needs the portmapper of {address} on port 111, which did not answer in time. Check that the server is \
              up, that rpcbind runs there, and that the port is open to this host; or let Bindery use NFSv4 (nfsVersion \
              4), which needs port 2049 alone."
@@ -178,7 +179,7 @@ async fn calls_to_one_server_run_in_parallel(kind: Kind) {
     let share = relay.share("/export");
     relay.plan("stuck-", 0, 8, Action::SendLate);
     let names: Vec<_> = (0..8).map(|number| directory(&format!("stuck-{number}"))).collect();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + scaled(Duration::from_secs(5));
     let stuck = names
         .iter()
         .map(|name| client.make(&share, name, mode(0o777), Existing::SetAttributes, deadline));
@@ -257,7 +258,12 @@ async fn a_lost_answer_is_recovered(kind: Kind) {
     assert_eq!(relay.matched(), 3);
 
     // Version 3 looks up the target before the rename.
-    relay.plan("moved", usize::from(kind == Kind::V3), 1, Action::DropAnswer);
+    relay.plan(
+        "moved",
+        usize::from(kind.version() == NfsVersion::V3),
+        1,
+        Action::DropAnswer,
+    );
     let (from, to, expected) = (
         directory("mine"),
         directory("moved"),

@@ -1,6 +1,7 @@
 //! `NFSv3` has neither sessions nor VERIFY: what it cannot prevent, and what Bindery does instead.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use bindery::model::attributes::Attributes;
@@ -10,9 +11,43 @@ use tokio::time::Instant;
 
 use super::outages::{short_deadline, until_relay_matched};
 use super::{chmod, client, directory, identity, long_deadline, make, mode};
+use crate::support::kind::{Kind, test_for};
 use crate::support::network::Network;
 use crate::support::nfs::{Ganesha, share};
 use crate::support::relay::{Action, Relay};
+use crate::support::wait::scaled;
+
+test_for!([v3] {
+    a_wrong_directory_that_was_moved_is_moved_back,
+    an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_as_done,
+    an_empty_directory_is_not_replaced_by_a_rename,
+    the_result_of_an_abandoned_call_is_unknown,
+    the_result_of_a_failure_after_a_lost_call_is_unknown,
+    a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes,
+});
+
+test_for!([knfsd_v3] {
+    a_wrong_directory_that_was_moved_is_moved_back,
+    an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_as_done,
+    an_empty_directory_is_not_replaced_by_a_rename,
+    the_result_of_an_abandoned_call_is_unknown,
+    the_result_of_a_failure_after_a_lost_call_is_unknown,
+    a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes,
+    mountd_of_linux_follows_symlinks_in_the_path_of_a_share,
+});
+
+/// The server does so before Bindery gets a file handle. A pod that mounts the same path gets the same directory.
+async fn mountd_of_linux_follows_symlinks_in_the_path_of_a_share(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    fs::create_dir(server.export_dir().join("real")).unwrap();
+    symlink("real", server.export_dir().join("link")).unwrap();
+    let by_link = make(&client, &server.share("/export/link"), "a").await.unwrap();
+    assert!(server.export_dir().join("real/a").is_dir());
+    assert_eq!(
+        identity(&client, &server.share("/export"), "real/a").await,
+        by_link.identity
+    );
+}
 
 #[tokio::test]
 async fn the_error_says_that_the_portmapper_knows_no_nfs() {
@@ -30,10 +65,9 @@ async fn the_error_says_that_the_portmapper_knows_no_nfs() {
     );
 }
 
-#[tokio::test]
-async fn a_wrong_directory_that_was_moved_is_moved_back() {
-    let (server, client) = (Ganesha::start_v3(), client());
-    let relay = Relay::to(&server);
+async fn a_wrong_directory_that_was_moved_is_moved_back(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     let path = |name: &str| server.export_dir().join(name);
     let meant = make(&client, &share, "live").await.unwrap().identity;
@@ -56,9 +90,8 @@ async fn a_wrong_directory_that_was_moved_is_moved_back() {
     assert!(path("aside").is_dir() && !path("new-place").exists());
 }
 
-#[tokio::test]
-async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_as_done() {
-    let (server, client) = (Ganesha::start_v3(), client());
+async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_as_done(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
     let share = server.share("/export");
     let meant = make(&client, &share, "meant").await.unwrap().identity;
     // The state after a crash between the rename and the second lookup.
@@ -85,9 +118,8 @@ async fn an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_a
     assert!(server.export_dir().join("moved").is_dir());
 }
 
-#[tokio::test]
-async fn an_empty_directory_is_not_replaced_by_a_rename() {
-    let (server, client) = (Ganesha::start_v3(), client());
+async fn an_empty_directory_is_not_replaced_by_a_rename(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
     let share = server.share("/export");
     let made = make(&client, &share, "a").await.unwrap().identity;
     let there = make(&client, &share, "b").await.unwrap().identity;
@@ -103,10 +135,9 @@ async fn an_empty_directory_is_not_replaced_by_a_rename() {
     assert_eq!(identity(&client, &share, "b").await, there);
 }
 
-#[tokio::test]
-async fn the_result_of_an_abandoned_call_is_unknown() {
-    let (server, client) = (Ganesha::start_v3(), client());
-    let relay = Relay::to(&server);
+async fn the_result_of_an_abandoned_call_is_unknown(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/export");
     make(&client, &share, "first").await.unwrap();
     relay.plan("late-one", 0, 1, Action::SendLate);
@@ -128,10 +159,9 @@ async fn the_result_of_an_abandoned_call_is_unknown() {
     assert!(client.look_up(&share, &name, long_deadline()).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
-    let (server, client) = (Ganesha::start_v3(), client());
-    let relay = Relay::to(&server);
+async fn the_result_of_a_failure_after_a_lost_call_is_unknown(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
     let share = relay.share("/squashed");
     chmod(&server.dir_of("squashed"), 0o777);
     let owned = Attributes {
@@ -155,9 +185,8 @@ async fn the_result_of_a_failure_after_a_lost_call_is_unknown() {
     assert!(!server.dir_of("squashed").join("before").exists());
 }
 
-#[tokio::test]
-async fn a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes() {
-    let (server, client) = (Ganesha::start_v3(), client());
+async fn a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes(kind: Kind) {
+    let (mut server, client) = (kind.restartable(), client());
     let share = server.share("/export");
     make(&client, &share, "first").await.unwrap();
     server.freeze();
@@ -165,7 +194,7 @@ async fn a_frozen_server_fails_at_the_deadline_and_works_after_it_resumes() {
     let name = directory("late");
     let made = client.make(&share, &name, mode(0o777), Existing::SetAttributes, deadline);
     assert_eq!(made.await.unwrap_err().fault, Fault::TimedOut);
-    assert!(Instant::now() < deadline + Duration::from_secs(1));
+    assert!(Instant::now() < deadline + scaled(Duration::from_secs(1)));
     server.thaw();
     assert!(make(&client, &share, "after").await.unwrap().new);
 }

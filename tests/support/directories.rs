@@ -8,9 +8,11 @@ use bindery::model::attributes::Attributes;
 use bindery::model::directory::Directory;
 use tokio::time::Instant;
 
+use super::wait::scaled;
+
 /// Returns a deadline that is longer than any verb needs in a test.
 pub fn long_deadline() -> Instant {
-    Instant::now() + Duration::from_secs(20)
+    Instant::now() + scaled(Duration::from_secs(20))
 }
 
 /// Parses a path below a share.

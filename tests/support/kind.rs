@@ -2,6 +2,8 @@
 //! them.
 //!
 //! To add a kind: add a variant here, a module in [`test_for`], and its name to the lists at the top of the test files.
+//!
+//! The kinds of Linux's own server need a virtual machine. `make test` ignores their tests; `make test-knfsd` runs them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use bindery::storage::Storages;
 use bindery::storage::nfs::NfsOptions;
 
 use super::embedded::Embedded;
+use super::knfsd::Knfsd;
 use super::mount::Mount;
 use super::nfs::{Ganesha, share};
 
@@ -26,6 +29,13 @@ pub enum Kind {
     Embedded,
     /// `NFSv3`.
     V3,
+    /// `NFSv4.2` with the server of the Linux kernel, see [`super::knfsd`]. The tests run on the file system that
+    /// `exports conformance` has chosen.
+    Knfsd,
+    /// `NFSv4.1` with the server of the Linux kernel, which speaks no other minor version.
+    KnfsdMinor1,
+    /// `NFSv3` with the server of the Linux kernel.
+    KnfsdV3,
     /// A mounted file system in memory. It has no server: tests of outages and refusals do not use it.
     Mounted,
 }
@@ -42,6 +52,36 @@ pub trait Server {
     /// Returns the directory of the share `/export`.
     fn export_dir(&self) -> PathBuf {
         self.dir_of("export")
+    }
+}
+
+/// A server that can be stopped, paused and started again. Its files remain.
+pub trait Restartable: Server {
+    /// Ends the server at once.
+    fn kill(&mut self);
+    /// Starts the server again.
+    fn restart(&mut self);
+    /// Pauses the server: connections are still accepted, but nothing answers.
+    fn freeze(&mut self);
+    /// Resumes a paused server.
+    fn thaw(&mut self);
+}
+
+impl Restartable for Ganesha {
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn restart(&mut self) {
+        Self::restart(self);
+    }
+
+    fn freeze(&mut self) {
+        Self::freeze(self);
+    }
+
+    fn thaw(&mut self) {
+        Self::thaw(self);
     }
 }
 
@@ -103,6 +143,7 @@ impl Kind {
                 (Box::new(mount), client_as(uid).with_mounted(storage))
             }
             Self::Embedded => (Box::new(Embedded::start()), client_as(uid)),
+            Self::Knfsd | Self::KnfsdMinor1 | Self::KnfsdV3 => (Box::new(Knfsd::start(self.version())), client_as(uid)),
             Self::V4 | Self::V4Minor1 | Self::V3 => (Box::new(self.ganesha()), client_as(uid)),
         }
     }
@@ -120,12 +161,28 @@ impl Kind {
     }
 
     /// Starts a server that can be killed, frozen and restarted.
-    pub fn ganesha(self) -> Ganesha {
+    pub fn restartable(self) -> Box<dyn Restartable> {
+        match self {
+            Self::Knfsd | Self::KnfsdMinor1 | Self::KnfsdV3 => Box::new(Knfsd::start(self.version())),
+            _ => Box::new(self.ganesha()),
+        }
+    }
+
+    fn ganesha(self) -> Ganesha {
         match self {
             Self::V4 => Ganesha::start(),
             Self::V4Minor1 => Ganesha::start_v4_1(),
             Self::V3 => Ganesha::start_v3(),
-            Self::Embedded | Self::Mounted => self.no_server(),
+            _ => panic!("{self:?} is not served by Ganesha"),
+        }
+    }
+
+    /// Returns the version of NFS that its clients use.
+    pub fn version(self) -> NfsVersion {
+        match self {
+            Self::V4 | Self::V4Minor1 | Self::Embedded | Self::Knfsd | Self::KnfsdMinor1 => NfsVersion::V4,
+            Self::V3 | Self::KnfsdV3 => NfsVersion::V3,
+            Self::Mounted => self.no_server(),
         }
     }
 
@@ -136,31 +193,30 @@ impl Kind {
 
     /// Returns a share of a server that the test itself simulates.
     pub fn share(self, server: IpAddr, path: &str) -> Share {
-        share(server, path).over(match self {
-            Self::V4 | Self::V4Minor1 | Self::Embedded => NfsVersion::V4,
-            Self::Mounted => self.no_server(),
-            Self::V3 => NfsVersion::V3,
-        })
+        share(server, path).over(self.version())
     }
 
     /// Returns the port to which a client connects first.
     pub fn first_port(self) -> u16 {
-        match self {
-            Self::V4 | Self::V4Minor1 | Self::Embedded => 2049,
-            Self::Mounted => self.no_server(),
-            Self::V3 => 111,
+        match self.version() {
+            NfsVersion::V4 => 2049,
+            NfsVersion::V3 => 111,
         }
     }
 
     /// Returns the name of an NFS status as in messages.
     pub fn status(self, name: &str) -> String {
-        match (self, name) {
-            (Self::Mounted, "ACCESS") => "EACCES".to_owned(),
-            (Self::Mounted, name) => format!("E{name}"),
-            (Self::V4 | Self::V4Minor1 | Self::Embedded, name) => format!("NFS4ERR_{name}"),
-            (Self::V3, "ACCESS") => "NFS3ERR_ACCES".to_owned(),
-            (Self::V3, "DELAY") => "NFS3ERR_JUKEBOX".to_owned(),
-            (Self::V3, name) => format!("NFS3ERR_{name}"),
+        if self == Self::Mounted {
+            return match name {
+                "ACCESS" => "EACCES".to_owned(),
+                name => format!("E{name}"),
+            };
+        }
+        match (self.version(), name) {
+            (NfsVersion::V4, name) => format!("NFS4ERR_{name}"),
+            (NfsVersion::V3, "ACCESS") => "NFS3ERR_ACCES".to_owned(),
+            (NfsVersion::V3, "DELAY") => "NFS3ERR_JUKEBOX".to_owned(),
+            (NfsVersion::V3, name) => format!("NFS3ERR_{name}"),
         }
     }
 }
@@ -189,24 +245,29 @@ pub fn options(uid: u32) -> NfsOptions {
 /// `on_threads` run with two threads.
 macro_rules! test_for {
     ([$($kind:ident),*] $tests:tt) => { $($crate::support::kind::test_for!(@$kind $tests);)* };
-    (@v4 $tests:tt) => { mod v4 { $crate::support::kind::test_for!(@tests V4 $tests); } };
-    (@v4_1 $tests:tt) => { mod v4_1 { $crate::support::kind::test_for!(@tests V4Minor1 $tests); } };
-    (@embedded $tests:tt) => { mod embedded { $crate::support::kind::test_for!(@tests Embedded $tests); } };
-    (@v3 $tests:tt) => { mod v3 { $crate::support::kind::test_for!(@tests V3 $tests); } };
-    (@mounted $tests:tt) => { mod mounted { $crate::support::kind::test_for!(@tests Mounted $tests); } };
-    (@tests $kind:ident { $($test:ident,)* $(; on_threads: $($threads:ident,)*)? }) => {
-        $(
-            #[tokio::test]
-            async fn $test() {
-                super::$test($crate::support::kind::Kind::$kind).await;
-            }
-        )*
-        $($(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $threads() {
-                super::$threads($crate::support::kind::Kind::$kind).await;
-            }
-        )*)?
+    (@v4 $tests:tt) => { mod v4 { $crate::support::kind::test_for!(@tests V4 [] $tests); } };
+    (@v4_1 $tests:tt) => { mod v4_1 { $crate::support::kind::test_for!(@tests V4Minor1 [] $tests); } };
+    (@embedded $tests:tt) => { mod embedded { $crate::support::kind::test_for!(@tests Embedded [] $tests); } };
+    (@v3 $tests:tt) => { mod v3 { $crate::support::kind::test_for!(@tests V3 [] $tests); } };
+    (@mounted $tests:tt) => { mod mounted { $crate::support::kind::test_for!(@tests Mounted [] $tests); } };
+    (@knfsd $tests:tt) => { mod knfsd { $crate::support::kind::test_for!(@in_guest Knfsd $tests); } };
+    (@knfsd_v4_1 $tests:tt) => { mod knfsd_v4_1 { $crate::support::kind::test_for!(@in_guest KnfsdMinor1 $tests); } };
+    (@knfsd_v3 $tests:tt) => { mod knfsd_v3 { $crate::support::kind::test_for!(@in_guest KnfsdV3 $tests); } };
+    (@in_guest $kind:ident $tests:tt) => {
+        $crate::support::kind::test_for!(@tests $kind [#[ignore = "make test-knfsd runs it in a virtual machine"]] $tests);
+    };
+    (@tests $kind:ident $attributes:tt { $($test:ident,)* $(; on_threads: $($threads:ident,)*)? }) => {
+        $($crate::support::kind::test_for!(@one $kind $attributes [#[tokio::test]] $test);)*
+        $($($crate::support::kind::test_for!(
+            @one $kind $attributes [#[tokio::test(flavor = "multi_thread", worker_threads = 2)]] $threads
+        );)*)?
+    };
+    (@one $kind:ident [$($attribute:tt)*] [$($runtime:tt)*] $test:ident) => {
+        $($runtime)*
+        $($attribute)*
+        async fn $test() {
+            super::$test($crate::support::kind::Kind::$kind).await;
+        }
     };
 }
 pub(crate) use test_for;

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod embedded;
 pub mod ipv6;
 pub mod kind;
+pub mod knfsd;
 pub mod mount;
 mod namespace;
 pub mod network;

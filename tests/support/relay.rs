@@ -11,6 +11,7 @@ use bindery::model::directory::{NfsVersion, Share};
 
 use super::kind::Server;
 use super::nfs::{PORT, PORTS_OF_V3, free_address, share};
+use super::wait::scaled;
 
 const BADSESSION: u32 = 10052;
 
@@ -136,7 +137,7 @@ impl Relay {
         let late = std::mem::take(&mut self.state.lock().unwrap().late);
         late.into_iter()
             .map(|([_client, mut server], call)| {
-                server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                server.set_read_timeout(Some(scaled(Duration::from_secs(10)))).unwrap();
                 server.write_all(&call).unwrap();
                 let mut answer = vec![0; 4096];
                 let length = server.read(&mut answer).expect("the server answers");
