@@ -6,26 +6,28 @@ use std::path::PathBuf;
 
 #[cfg(feature = "failpoints")]
 use bindery::failpoints::Point;
+use bindery::model::directory::NfsVersion;
 use serde_json::{Value, json};
 
 use crate::layouts::DENIED;
 use crate::support::bindery::Bindery;
-use crate::support::nfs::Ganesha;
+use crate::support::kind::{Server, server_for};
 use crate::support::relay::Relay;
 use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// An NFS server with two addresses, and a Bindery whose class names the first one.
 pub struct AliasedServer {
-    pub server: Ganesha,
+    pub server: Box<dyn Server>,
     other: Relay,
     pub bindery: Bindery,
     pub scene: Scene,
 }
 
 impl AliasedServer {
-    pub async fn with(server: Ganesha, parameters: Value) -> Self {
-        let other = Relay::to(&server);
+    pub async fn with(version: NfsVersion, parameters: Value) -> Self {
+        let server = server_for(version);
+        let other = Relay::to(&*server);
         let bindery = Bindery::start(&[&format!("--nfs-server={}", server.address())]).await;
         let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
         Self {
@@ -61,7 +63,7 @@ fn shared() -> Value {
 
 #[tokio::test]
 async fn a_directory_has_one_volume_under_all_names_of_its_server() {
-    let two = AliasedServer::with(Ganesha::start(), shared()).await;
+    let two = AliasedServer::with(NfsVersion::V4, shared()).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();
@@ -86,7 +88,7 @@ async fn a_directory_has_one_volume_under_all_names_of_its_server() {
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_crash() {
-    let mut two = AliasedServer::with(Ganesha::start(), shared()).await;
+    let mut two = AliasedServer::with(NfsVersion::V4, shared()).await;
     two.scene.bound(two.scene.claim("one")).await;
     let second = two.claim_by_alias("two", shared()).await;
     two.bindery.kill();
@@ -100,7 +102,7 @@ async fn a_claim_refused_because_of_another_volume_leaves_no_volume_after_a_cras
 async fn nfsv3_and_nfsv4_paths_of_one_export_are_one_directory() {
     let mut parameters = shared();
     parameters["nfsVersion"] = json!("3");
-    let two = AliasedServer::with(Ganesha::start_v3(), parameters).await;
+    let two = AliasedServer::with(NfsVersion::V3, parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     let second = two.claim_by_alias("two", shared()).await;
     let refused = two.scene.refused(second).await;
@@ -114,7 +116,7 @@ async fn nfsv3_and_nfsv4_paths_of_one_export_are_one_directory() {
 #[tokio::test]
 async fn overlaps_in_nested_exports_are_found_under_another_server_name() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"});
-    let two = AliasedServer::with(Ganesha::start(), parameters).await;
+    let two = AliasedServer::with(NfsVersion::V4, parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("outer")).await;
     let inside = json!({"share": format!("/export/{}/outer", two.scene.name), "subDir": "x"});
     let second = two.claim_by_alias("inner", inside).await;
@@ -129,7 +131,7 @@ async fn overlaps_in_nested_exports_are_found_under_another_server_name() {
 #[tokio::test]
 async fn a_new_claim_under_another_server_name_never_gets_the_old_directory() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
-    let two = AliasedServer::with(Ganesha::start(), parameters.clone()).await;
+    let two = AliasedServer::with(NfsVersion::V4, parameters.clone()).await;
     let (_, old) = two.scene.bound(two.scene.claim("data")).await;
     let directory = two.place(annotation(&old, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();
@@ -150,7 +152,7 @@ async fn a_new_claim_under_another_server_name_never_gets_the_old_directory() {
 
 #[tokio::test]
 async fn cleanup_keeps_a_directory_that_another_volume_names_under_another_server_name() {
-    let two = AliasedServer::with(Ganesha::start(), shared()).await;
+    let two = AliasedServer::with(NfsVersion::V4, shared()).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     let directory = two.place(annotation(&volume, "sub-dir").unwrap());
     std::fs::write(directory.join("precious"), "").unwrap();

@@ -1,11 +1,11 @@
 //! Several volumes of one directory are deleted at the same time: the policy of the last one applies, and only once.
 
+use bindery::model::directory::NfsVersion;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::server_aliases::{AliasedServer, copy_of};
-use crate::support::nfs::Ganesha;
 use crate::support::scene::{annotation, volume_name};
 use crate::support::wait::eventually;
 
@@ -13,7 +13,7 @@ use crate::support::wait::eventually;
 /// does not run.
 async fn two_deleted_volumes(fields: Value) -> (AliasedServer, PersistentVolume, String) {
     let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
-    let mut two = AliasedServer::with(Ganesha::start(), parameters).await;
+    let mut two = AliasedServer::with(NfsVersion::V4, parameters).await;
     let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
     std::fs::write(two.place(annotation(&volume, "sub-dir").unwrap()).join("precious"), "").unwrap();
     two.bindery.kill();
@@ -66,7 +66,7 @@ async fn a_shared_directory_is_kept_if_one_volume_retains_it() {
 async fn a_remaining_volume_inherits_the_policy_that_keeps_more() {
     for (policy, kept_as) in [("archive", "archived-"), ("retain", "shared-")] {
         let parameters = json!({"subDir": "shared-${pvc.metadata.namespace}", "onDelete": "delete"});
-        let two = AliasedServer::with(Ganesha::start(), parameters).await;
+        let two = AliasedServer::with(NfsVersion::V4, parameters).await;
         let (_, volume) = two.scene.bound(two.scene.claim("one")).await;
         let directory = two.place(annotation(&volume, "sub-dir").unwrap());
         std::fs::write(directory.join("precious"), "").unwrap();
@@ -112,7 +112,7 @@ async fn a_cleaned_up_volume_held_by_another_finalizer_does_not_keep_the_directo
 #[tokio::test]
 async fn nested_directories_are_removed_inner_one_first() {
     let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
-    let mut two = AliasedServer::with(Ganesha::start(), parameters).await;
+    let mut two = AliasedServer::with(NfsVersion::V4, parameters).await;
     let (_, outer) = two.scene.bound(two.scene.claim("outer")).await;
     two.bindery.kill();
     let name = format!("inner-{}", two.scene.name);

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 #[cfg(feature = "failpoints")]
 use bindery::failpoints::Point;
+use bindery::model::directory::NfsVersion;
 use serde_json::{Value, json};
 
 use crate::layouts::DENIED;
 use crate::server_aliases::AliasedServer;
-use crate::support::nfs::{Ganesha, free_address};
+use crate::support::nfs::free_address;
 use crate::support::scene::{annotation, volume_name};
 use crate::support::wait::eventually;
 
@@ -42,7 +43,7 @@ fn csi(server: impl ToString, share: &str, sub_dir: &str) -> Value {
 
 #[tokio::test]
 async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
-    let two = AliasedServer::with(Ganesha::start(), deleting()).await;
+    let two = AliasedServer::with(NfsVersion::V4, deleting()).await;
     let server = two.server.address();
     let dead = free_address();
     let all: [(&str, Source, &str); 5] = [
@@ -90,7 +91,7 @@ async fn cleanup_keeps_a_directory_that_a_static_volume_uses() {
 
 #[tokio::test]
 async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
-    let two = AliasedServer::with(Ganesha::start(), deleting()).await;
+    let two = AliasedServer::with(NfsVersion::V4, deleting()).await;
     let namespace = &two.scene.name;
     std::fs::create_dir_all(two.place("elsewhere/data")).unwrap();
     for (name, source) in [
@@ -117,7 +118,7 @@ async fn static_volumes_of_the_share_or_of_other_directories_block_nothing() {
 
 #[tokio::test]
 async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
-    let two = AliasedServer::with(Ganesha::start(), deleting()).await;
+    let two = AliasedServer::with(NfsVersion::V4, deleting()).await;
     let other = format!("static-{}", two.scene.name);
     let path = format!("/export/{}/data/inner", two.scene.name);
     two.scene
@@ -137,7 +138,7 @@ async fn a_claim_for_the_directory_of_a_static_volume_is_refused() {
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn a_claim_for_the_directory_of_a_static_volume_is_refused_before_a_volume_is_created() {
-    let mut two = AliasedServer::with(Ganesha::start(), deleting()).await;
+    let mut two = AliasedServer::with(NfsVersion::V4, deleting()).await;
     let path = format!("/export/{}/data", two.scene.name);
     let other = static_volume(
         &format!("static-{}", two.scene.name),

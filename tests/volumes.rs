@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
+use crate::support::knfsd::inode;
 use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
@@ -67,7 +68,7 @@ async fn the_volume_matches_its_class_and_claim() {
     assert_eq!(annotation(&volume, "on-delete"), Some("delete"));
     assert_eq!(annotation(&volume, "mount-permissions"), Some("0777"));
     assert!(annotation(&volume, "instance").is_some());
-    let inode = std::fs::metadata(directory(&volume)).unwrap().ino();
+    let inode = inode(&directory(&volume));
     assert!(
         annotation(&volume, "directory-id")
             .unwrap()

@@ -13,7 +13,7 @@ use bindery::storage::Storages;
 use bindery::storage::nfs::NfsOptions;
 
 use super::embedded::Embedded;
-use super::knfsd::Knfsd;
+use super::knfsd::{self, Knfsd};
 use super::mount::Mount;
 use super::nfs::{Ganesha, share};
 
@@ -125,6 +125,16 @@ impl Server for Mount {
     fn dir_of(&self, export: &str) -> PathBuf {
         assert_eq!(export, "export", "a mount has one share");
         self.path().to_owned()
+    }
+}
+
+/// Returns a server for this version of NFS, for a test with a Bindery of its own: nfs-ganesha, or Linux's own server if the
+/// bed uses that. All tests then share it.
+pub fn server_for(version: NfsVersion) -> Box<dyn Server> {
+    match (knfsd::of_bed(version), version) {
+        (Some(server), _) => Box::new(server),
+        (None, NfsVersion::V4) => Box::new(Ganesha::start()),
+        (None, NfsVersion::V3) => Box::new(Ganesha::start_v3()),
     }
 }
 

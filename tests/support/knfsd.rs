@@ -3,12 +3,13 @@
 
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bindery::model::directory::{NfsVersion, Share};
 
+use super::bed::Bed;
 use super::kind::{Restartable, Server};
 use super::nfs::share;
 
@@ -80,6 +81,47 @@ impl Drop for Knfsd {
         if self.stopped {
             self.restart();
         }
+    }
+}
+
+/// The server as this host sees it: the test bed uses it, with directories that are mounted here.
+pub struct ServerOfBed {
+    version: NfsVersion,
+}
+
+/// Returns the server of the bed, if the bed uses Linux's own (see `KNFSD` in `tests/bed/up`).
+pub fn of_bed(version: NfsVersion) -> Option<ServerOfBed> {
+    std::env::var_os("KNFSD").map(|_| ServerOfBed { version })
+}
+
+/// Returns the inode number of a directory in the bed's export. sshfs does not show it, so the virtual machine is asked.
+pub fn inode(directory: &Path) -> u64 {
+    let Ok(disk) = std::env::var("KNFSD") else {
+        return fs::metadata(directory).expect("a directory").ino();
+    };
+    let below = directory.strip_prefix(&Bed::get().export).expect("in the export");
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bed/knfsd/in-guest"))
+        .arg(format!(
+            "stat -c %i '/srv/{disk}/conformance/export/{}'",
+            below.display()
+        ))
+        .output()
+        .expect("in-guest runs");
+    let number = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    number.parse().expect("an inode number")
+}
+
+impl Server for ServerOfBed {
+    fn share(&self, path: &str) -> Share {
+        share(self.address(), path).over(self.version)
+    }
+
+    fn address(&self) -> IpAddr {
+        Bed::get().server.parse().expect("an address")
+    }
+
+    fn dir_of(&self, export: &str) -> PathBuf {
+        Bed::get().export.with_file_name(export)
     }
 }
 
