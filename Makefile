@@ -66,10 +66,11 @@ two-api-servers:
 		tests/bed/with-bed --bindery --small \
 		cargo test --locked --features failpoints --test two_api_servers -- --test-threads=1
 
-test-knfsd: root ready-knfsd ## Runs the tests that need Linux's own NFS server, in a virtual machine, which the first run builds.
-	@cargo test --locked --features failpoints --test knfsd --no-run
-	@tests/bed/knfsd/with \
-		cargo test --locked --features failpoints --test knfsd -- --test-threads=1 --nocapture $(ARGS)
+test-knfsd: root ready-knfsd ## Runs the tests with Linux's own NFS server, in a virtual machine; PARTS (all), see tests/bed/knfsd/suite.
+	@tests/bed/install test
+	$(call first_build,$(TARGET_DIR)/debug/bindery,600)
+	@tests/bed/prepare $(TEST_CLUSTER) -- cargo test --locked --features failpoints --test integration --test knfsd --no-run
+	@tests/bed/knfsd/with tests/bed/knfsd/suite $(PARTS)
 
 knfsd: root ready-knfsd ## Starts the virtual machine of test-knfsd and leaves it running: its NFS server is 127.0.0.21.
 	@tests/bed/knfsd/up

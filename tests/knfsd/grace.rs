@@ -54,7 +54,7 @@ async fn sixty_claims_use_one_nfs_client_and_a_clean_stop_removes_it() {
 
 #[tokio::test]
 async fn a_pods_nfs_client_does_not_wait_for_bindery_after_a_server_restart() {
-    in_guest("pod start");
+    in_guest("exports reset; knfsd restart defaults; pod start");
     let storage = storage("idle");
     burst(&storage, "idle").await;
     assert_eq!(clients_of("idle"), 1);
