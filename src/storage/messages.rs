@@ -27,8 +27,8 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
              sec=sys.",
         ),
         (_, Status::FILE_OPEN) => Fault::Other.because(format!(
-            "another file system is mounted there on the server, or a client has a file there open ({code}). Unmount \
-             it, or let the client close it."
+            "something is mounted there on the server ({code}): a file system, or a directory (bind mount). Unmount it. \
+             If the server also serves SMB, an SMB client may have it open instead."
         )),
         (_, Status::MOVED) => Fault::Other
             .because("the server says that this has moved to another server. Name that server in the StorageClass."),
@@ -79,16 +79,16 @@ fn denied(context: &ErrorContext<'_>, action: Action<'_>, status: Status) -> Str
             "the server does not let uid {uid} set the owner ({code}). {}",
             owner_advice(context)
         ),
+        // Squashed users get ACCESS for everything that only needs permission bits.
         (_, Status::PERM) => format!(
-            "the server denies it to uid {uid} ({code}).{} If the port is not the reason, look for the attributes \
-             immutable and append-only there (lsattr). {}",
+            "the server denies it to uid {uid} ({code}).{} If the port is not the reason, the directory there is \
+             immutable or append-only (lsattr -d), or has the sticky bit and another owner.",
             port_advice(context),
-            permission_advice(context)
         ),
         _ => format!(
-            "the server denies it to uid {uid} ({code}). {}{}{}",
-            permission_advice(context),
+            "the server denies it to uid {uid} ({code}).{} {}{}",
             mount_point_advice(context, action),
+            permission_advice(context),
             port_advice(context)
         ),
     }
@@ -140,7 +140,7 @@ pub(super) fn port_advice(context: &ErrorContext<'_>) -> &'static str {
 fn mount_point_advice(context: &ErrorContext<'_>, action: Action<'_>) -> &'static str {
     match (context.share.version(), action) {
         (NfsVersion::V3, Action::Remove | Action::Rename) => {
-            " It may also be that another file system is mounted there on the server: then unmount it."
+            " If something is mounted there on the server, unmount it."
         }
         _ => "",
     }

@@ -61,8 +61,8 @@ fn each_status_has_its_fault_and_says_what_to_do() {
             Action::Remove,
             Status::FILE_OPEN,
             Fault::Other,
-            "another file system is mounted there on the server, or a client has a file there open (NFS4ERR_FILE_OPEN). \
-             Unmount it, or let the client close it.",
+            "something is mounted there on the server (NFS4ERR_FILE_OPEN): a file system, or a directory (bind mount). \
+             Unmount it. If the server also serves SMB, an SMB client may have it open instead.",
         ),
         (
             Action::List,
@@ -91,9 +91,32 @@ fn a_denial_to_an_ordinary_port_names_the_port() {
         text,
         "the server denies it to uid 0 (NFS4ERR_PERM). Bindery came from a source port above 1023, which many exports \
          reject: set the sysctl net.ipv4.ip_unprivileged_port_start=0 for its pod, or export with insecure. If the port is \
-         not the reason, look for the attributes immutable and append-only there (lsattr). Root is probably squashed there: \
-         export with no_root_squash, or run Bindery with the owner's --nfs-uid and --nfs-gid."
+         not the reason, the directory there is immutable or append-only (lsattr -d), or has the sticky bit and another \
+         owner."
     );
+}
+
+/// Linux returns PERM, not ACCESS, for an immutable directory, and ACCESS in version 3 for a directory on which something
+/// is mounted.
+#[test]
+fn neither_an_immutable_directory_nor_a_mount_point_is_taken_for_a_squashed_root() {
+    let share = Share::parse("nas", "/export").unwrap().over(NfsVersion::V3);
+    let context = ErrorContext {
+        share: &share,
+        uid: 0,
+        privileged: true,
+        mount: None,
+    };
+    for action in [Action::Make, Action::Rename, Action::Remove] {
+        let (_, text) = refused(&context, action, Status::PERM);
+        assert!(text.contains("immutable") && !text.contains("squash"), "{text}");
+    }
+    for action in [Action::Rename, Action::Remove] {
+        let (_, text) = refused(&context, action, Status::ACCESS);
+        let first =
+            "the server denies it to uid 0 (NFS3ERR_ACCES). If something is mounted there on the server, unmount it.";
+        assert!(text.starts_with(first), "{text}");
+    }
 }
 
 #[test]

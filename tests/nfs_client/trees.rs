@@ -354,10 +354,10 @@ async fn another_file_system_in_the_tree_is_not_entered() {
 /// Returns the advice in a message about a denied removal.
 fn permission(kind: Kind) -> String {
     let mounted = match kind.version() {
-        NfsVersion::V3 => "It may also be that another file system is mounted there on the server: then unmount it. ",
+        NfsVersion::V3 => "If something is mounted there on the server, unmount it. ",
         NfsVersion::V4 => "",
     };
-    format!("Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid. {mounted}{CHANGED_PORT} ")
+    format!("{mounted}Give the directory on the server to that uid, or change --nfs-uid and --nfs-gid. {CHANGED_PORT} ")
 }
 
 fn count(directory: &Path) -> usize {
