@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{PersistentVolume, ResourceQuota};
+use kube::Api;
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, annotation, volume_name};
+use crate::support::scene::{Scene, annotation, from, volume_name};
 use crate::support::wait::eventually;
 
 /// An NFS server whose export is a separate disk, and a Bindery that uses this server.
@@ -20,6 +22,10 @@ struct Disk {
 
 impl Disk {
     async fn with(fsid: Option<&'static str>) -> Self {
+        Self::with_flags(fsid, &[]).await
+    }
+
+    async fn with_flags(fsid: Option<&'static str>, flags: &[&str]) -> Self {
         let mut server = Ganesha::start_v3();
         server.kill();
         server.fsid = fsid;
@@ -28,7 +34,9 @@ impl Disk {
         server.mount(&disk);
         server.bind(&disk, &server.export_dir());
         server.restart();
-        let bindery = Bindery::start(&[&format!("--nfs-server={}", server.address())]).await;
+        let address = format!("--nfs-server={}", server.address());
+        let flags: Vec<&str> = flags.iter().copied().chain([address.as_str()]).collect();
+        let bindery = Bindery::start(&flags).await;
         let parameters = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
         let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
         Self { server, bindery, scene }
@@ -43,6 +51,17 @@ impl Disk {
     fn unmount(&mut self) {
         self.server.kill();
         self.server.unmount(&self.server.export_dir());
+        self.server.restart();
+    }
+
+    /// Mounts another disk, which is empty, in place of the right one. Its root has the same number.
+    fn mount_another(&mut self) {
+        self.server.kill();
+        self.server.unmount(&self.server.export_dir());
+        let other = self.server.dir_of("other");
+        std::fs::create_dir(&other).unwrap();
+        self.server.mount(&other);
+        self.server.bind(&other, &self.server.export_dir());
         self.server.restart();
     }
 
@@ -135,12 +154,70 @@ async fn after_an_fsid_change_the_command_in_the_event_lets_cleanup_continue() {
     disk.scene.delete("data").await;
     disk.bindery.run().await;
     let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    let cause = "the root of the share has the same file number as before and another file system id. Usually fsid= of the \
+                 export was added, changed or removed.";
+    assert!(message.contains(cause), "{message}");
     let way_out = format!(
         "kubectl annotate pv {} bindery.dev/directory-id- bindery.dev/share-id-",
         volume_name(&volume)
     );
     assert!(message.contains(&way_out), "{message}");
     disk.remove_annotations(&volume, &BOTH).await;
+    disk.is_gone_with_its_directory(&volume).await;
+    disk.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn cleanup_waits_while_the_directories_of_all_other_volumes_are_missing_too() {
+    let mut disk = Disk::with(Some("7.7")).await;
+    let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
+    let (_, other) = disk.scene.bound(disk.scene.claim("other")).await;
+    disk.bindery.kill();
+    disk.mount_another();
+    disk.scene.delete("data").await;
+    disk.bindery.run().await;
+    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    assert!(
+        message.contains("the directories of other volumes in use are missing there, too"),
+        "{message}"
+    );
+    disk.mount();
+    disk.is_gone_with_its_directory(&volume).await;
+    assert!(disk.place(&other).exists());
+    disk.bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn an_unused_volume_stays_while_the_disk_with_its_directory_is_not_mounted() {
+    let mut disk = Disk::with_flags(Some("7.7"), &["--orphan-grace=1s", "--binder=off"]).await;
+    // The claim is refused after its review, so its volume stays without a claim.
+    let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
+    let quotas: Api<ResourceQuota> = Api::namespaced(disk.scene.client.clone(), &disk.scene.name);
+    quotas.create(&PostParams::default(), &from(quota)).await.unwrap();
+    eventually("the quota is in force", async || {
+        let quota = quotas.get("none").await.ok()?;
+        quota.status?.hard?.contains_key("persistentvolumeclaims").then_some(())
+    })
+    .await;
+    let message = disk.scene.refused(disk.scene.claim("data")).await;
+    assert!(message.contains("exceeded quota"), "{message}");
+    let volume = disk
+        .scene
+        .own_volumes()
+        .await
+        .pop()
+        .expect("the volume of the claim that was refused");
+    disk.bindery.kill();
+    let directory = disk.place(&volume);
+    assert!(directory.exists());
+    disk.unmount();
+    disk.bindery.run().await;
+    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    assert!(
+        message.contains("the root of the share is another directory"),
+        "{message}"
+    );
+    disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
 }

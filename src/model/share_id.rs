@@ -37,6 +37,31 @@ choices! {
     }
 }
 
+/// How the root of a share differs from the root that a volume records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootChange {
+    /// Only the file system number differs: usually `fsid=` of the export was added, changed or removed.
+    FileSystem,
+    /// The file number differs: it is another directory.
+    Root,
+}
+
+impl ShareId {
+    /// Returns how the root differs now. Different views show different file system numbers, and the same file number.
+    ///
+    /// `None` does not prove that the disk is the same: with `fsid=` on the export, two disks have one file system number,
+    /// and the root of every new disk has the same file number (2 on ext4, 128 on xfs, 256 on btrfs).
+    pub fn change(self, now: Self) -> Option<RootChange> {
+        if self.root.fileid != now.root.fileid {
+            Some(RootChange::Root)
+        } else if self.view == now.view && self.root.fsid != now.root.fsid {
+            Some(RootChange::FileSystem)
+        } else {
+            None
+        }
+    }
+}
+
 /// A file, and how its numbers were read.
 pub type Seen = (View, Identity);
 
@@ -137,6 +162,32 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ShareId>(), Err(NotAShareId), "{text}");
         }
+    }
+
+    #[test]
+    fn the_root_of_a_share_has_changed_if_a_number_differs_that_both_views_show() {
+        let id = |view, fsid, fileid| ShareId {
+            view,
+            root: Identity { fsid, fileid },
+            server: None,
+        };
+        let before = id(View::V4, (8, 1), 2);
+        assert_eq!(before.change(before), None);
+        let moved = ShareId {
+            server: Some(Uuid::nil()),
+            ..before
+        };
+        assert_eq!(before.change(moved), None, "the server may have another name");
+        let numbered = id(View::V4, (7, 0), 2);
+        assert_eq!(
+            before.change(numbered),
+            Some(RootChange::FileSystem),
+            "fsid=7 was added"
+        );
+        assert_eq!(before.change(id(View::V4, (8, 1), 130)), Some(RootChange::Root));
+        assert_eq!(before.change(id(View::V4, (7, 0), 130)), Some(RootChange::Root));
+        assert_eq!(before.change(id(View::V3, (0x801, 0), 2)), None);
+        assert_eq!(before.change(id(View::V3, (0x801, 0), 130)), Some(RootChange::Root));
     }
 
     fn file(view: View, fsid: (u64, u64), fileid: u64) -> Seen {

@@ -7,6 +7,7 @@
 //! `retain`.
 
 use super::destination::{Destination, same_policy};
+use super::file_system::AtPath;
 use super::find::FoundAt;
 use super::overlap::OverlapState;
 use super::step::Step;
@@ -133,6 +134,8 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
         return Ok(Report::None);
     }
     let Some(identity) = ctx.look_up(&record.share, &record.directory).await? else {
+        // If the disk is not mounted, the directory comes back with the disk.
+        file_system::check_root(step).await?;
         return Ok(Report::None);
     };
     if overlap::has_another_volume(step, identity).await? {
@@ -165,16 +168,16 @@ async fn move_to(
     destination: Destination,
     report: impl FnOnce(Directory) -> Report,
 ) -> Result<Report, Error> {
-    let absent = match move_aside::move_directory(step, destination).await? {
+    let (at_path, absent) = match move_aside::move_directory(step, destination).await? {
         FoundAt::Path(_) => return Ok(report(step.record.directory.clone())),
         FoundAt::Moved(_, place) => return Ok(report(place)),
-        FoundAt::Replaced => replaced(),
-        FoundAt::Missing => Report::Warning(
-            reason::MISSING,
-            "does not exist: an earlier attempt or someone else has moved or removed it".to_owned(),
-        ),
+        FoundAt::Replaced => (AtPath::Another, replaced()),
+        FoundAt::Missing => {
+            let what = "does not exist: an earlier attempt or someone else has moved or removed it";
+            (AtPath::Nothing, Report::Warning(reason::MISSING, what.to_owned()))
+        }
     };
-    file_system::check_file_system(step).await?;
+    file_system::check_file_system(step, at_path).await?;
     Ok(absent)
 }
 

@@ -116,7 +116,7 @@ async fn record_identity(leader: &Leader, cached: &CachedVolume) -> Result<bool,
     )?;
     let Some(found) = found else { return Ok(false) };
     let is_another = record.identity.is_some_and(|identity| identity != found.identity);
-    if is_another || file_system::is_unchanged(ctx, record, share_id) == Some(false) {
+    if is_another || file_system::root_change(ctx, record, share_id).is_some() {
         return Ok(false);
     }
     leader.may_act()?;
