@@ -55,6 +55,8 @@ mod legacy;
 mod listening;
 /// Objects with the longest names that Kubernetes allows.
 mod long_names;
+/// Directories of claims in use that do not exist any more.
+mod lost_directories;
 /// The match condition of the webhook, which decides which claims the API server sends to Bindery.
 mod match_conditions;
 /// Shares that are mounted into the pod of Bindery.

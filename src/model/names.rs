@@ -104,6 +104,8 @@ pub mod reason {
     pub const RETAINED: &str = "DirectoryRetained";
     /// The directory does not exist.
     pub const MISSING: &str = "DirectoryMissing";
+    /// The directory of a volume in use does not exist any more.
+    pub const LOST: &str = "DirectoryLost";
     /// Another directory has the path; Bindery did not touch it.
     pub const REPLACED: &str = "DirectoryReplaced";
     /// Archiving or removing the directory failed; Bindery tries again.

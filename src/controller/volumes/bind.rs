@@ -6,9 +6,10 @@
 
 use serde_json::{Value, json};
 
+use super::file_system::AtPath;
 use super::overlap::OverlapState;
 use super::step::Step;
-use super::{class_mismatch, overlap};
+use super::{class_mismatch, file_system, overlap};
 use crate::cluster::patch::{self, set, set_annotation, test, test_annotation};
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
@@ -59,6 +60,13 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         (Origin::New, Phase::Unbound) => Existing::SetAttributes,
         _ => Existing::LeaveAlone,
     };
+    // An administrator has removed `ready` from a volume in use, so that its directory is created again.
+    if volume.phase == Phase::Bound
+        && record.identity.is_some()
+        && ctx.look_up(&record.share, &record.directory).await?.is_none()
+    {
+        file_system::check_file_system(step, AtPath::Nothing).await?;
+    }
     let made = ctx
         .storage
         .make(

@@ -18,6 +18,7 @@ mod find;
 pub mod identities;
 mod legacy;
 mod live;
+mod lost_directories;
 mod move_aside;
 mod other_installation;
 mod overlap;

@@ -1,5 +1,5 @@
-//! Checks all shares in rounds: moves expired archives to the trash, and sends the directories in the trash to
-//! [`super::empty_trash`].
+//! Checks all shares in rounds: moves expired archives to the trash, sends the directories in the trash to
+//! [`super::empty_trash`], and looks for [`super::lost_directories`].
 //!
 //! Triggers: a timer, because a share cannot be watched; and a server that answers again. The name of an archive
 //! contains its installation and the time when it expires. The archive of a volume whose cleanup has not ended is kept,
@@ -15,7 +15,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::{put_back, trash_roots};
+use super::{lost_directories, put_back, trash_roots};
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
@@ -62,9 +62,11 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
 
 async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
     for share in shares(&leader.ctx).into_iter().filter(which) {
-        if let Err(error) = clean_share(leader, &share).await {
-            tracing::warn!(%share, "could not check the archives and the trash of a share; Bindery retries in \
-                                    {pause:?}: {error}");
+        let cleaned = clean_share(leader, &share).await;
+        let looked = lost_directories::report(leader, &share).await;
+        if let Err(error) = cleaned.and(looked) {
+            tracing::warn!(%share, "could not check the archives, the trash and the directories of a share; Bindery \
+                                    retries in {pause:?}: {error}");
         }
     }
 }

@@ -81,6 +81,12 @@ impl Directory {
         (segments, last)
     }
 
+    /// The directory above it; `None` if that is the share.
+    pub fn parent(&self) -> Option<Self> {
+        let (above, _) = self.0.rsplit_once('/')?;
+        Some(Self(above.to_owned()))
+    }
+
     /// The path below the share, without a slash at either end.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -22,8 +22,7 @@ impl TrashRoot {
 
     /// The directory above this one; `None` if that is the share.
     pub fn above(directory: &Directory) -> Option<Self> {
-        let (above, _) = directory.0.rsplit_once('/')?;
-        Some(Self(Some(Directory(above.to_owned()))))
+        directory.parent().map(|above| Self(Some(above)))
     }
 
     /// All places where trash and archives of a directory may be: the share, and the directory above it.

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 
 use crate::model::claim::{Claim, Name};
-use crate::model::volume::Volume;
+use crate::model::volume::{ClaimRef, Volume};
 
 /// An object that an Event can be about.
 pub trait Subject {
@@ -21,6 +21,16 @@ impl<K: Resource<DynamicType = ()>> Subject for K {
 impl Subject for Volume {
     fn reference(&self) -> Option<ObjectReference> {
         Some(reference("PersistentVolume", &self.name, &self.uid))
+    }
+}
+
+impl Subject for ClaimRef {
+    fn reference(&self) -> Option<ObjectReference> {
+        let uid = self.uid.as_ref()?;
+        Some(ObjectReference {
+            namespace: Some(self.namespace.clone()),
+            ..reference("PersistentVolumeClaim", &self.name, uid)
+        })
     }
 }
 
