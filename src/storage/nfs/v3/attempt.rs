@@ -15,9 +15,10 @@ impl Attempt<'_, Pool> {
     /// Returns the handle of the share.
     pub async fn root(&self) -> Result<Handle, RoundError> {
         loop {
-            let connection = self.acquire().await?;
-            if let Some(root) = connection.root() {
-                connection.release();
+            // This asks for the root if that is necessary.
+            self.acquire().await?.release();
+            // Another call may just have dropped it.
+            if let Some(root) = self.server.root() {
                 return Ok(root);
             }
         }

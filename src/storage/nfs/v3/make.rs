@@ -27,8 +27,11 @@ impl Attempt<'_, Pool> {
             Ok(Reply::Object(handle, _)) => handle.filter(has_valid_length),
             Ok(_) => return Err(self.incomplete()),
             Err(Status::EXIST) => return Ok(Created::Exists),
-            // The parent was removed after the walk.
-            Err(Status::NOENT) => return Err(RoundError::Retry(RetryReason::Changed(Status::NOENT))),
+            // The parent was removed after the walk; or it is the root of the share, whose handle is not asked for in each walk.
+            Err(Status::NOENT) => {
+                self.server.forget_idle();
+                return Err(RoundError::Retry(RetryReason::Changed(Status::NOENT)));
+            }
             Err(status) => return Err(self.refused(Action::Make, status)),
         };
         self.partly_done(true);

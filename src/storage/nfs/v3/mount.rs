@@ -87,8 +87,6 @@ pub(super) fn is_broken(error: &io::Error) -> bool {
 pub(super) struct Connection {
     pub client: Nfs3Client<Records>,
     stream: Arc<TcpStream>,
-    /// The handle of the share.
-    pub root: Handle,
     /// When it was last used.
     pub used: Instant,
 }
@@ -113,14 +111,14 @@ pub(super) struct Progress<'a, F> {
     pub has_privileged_port: &'a AtomicBool,
 }
 
-/// Tries all addresses of a server in turn; each gets an equal part of the time until `deadline`, the last one the rest.
+/// Opens a connection, and returns it with the handle of the share. Tries all addresses of a server in turn; each gets an equal part of the time until `deadline`, the last one the rest.
 pub(super) async fn open(
     addresses: &[SocketAddr],
     path: &str,
     options: &NfsOptions,
     deadline: Instant,
     progress: &Progress<'_, impl Fn(Part) + Sync>,
-) -> Result<Connection, Failure> {
+) -> Result<(Connection, Handle), Failure> {
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for &address in addresses {
         let open = open_at(address, path, options, progress);
@@ -131,7 +129,7 @@ pub(super) async fn open(
         let end = now + deadline.saturating_duration_since(now) / left;
         left -= 1;
         match timeout_at(end, open).await {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(opened)) => return Ok(opened),
             // Each address gives the same answer about a share.
             Ok(Err(error @ (Failure::Mount(_) | Failure::NoAuthSys))) => return Err(error),
             Ok(Err(error)) => tracing::debug!(%address, ?error, "a server's next address is tried"),
@@ -147,7 +145,7 @@ async fn open_at(
     path: &str,
     options: &NfsOptions,
     progress: &Progress<'_, impl Fn(Part) + Sync>,
-) -> Result<Connection, Failure> {
+) -> Result<(Connection, Handle), Failure> {
     (progress.asks)(Part::Portmapper);
     // The portmapper accepts any source port.
     let (stream, _) = connect(Part::Portmapper, portmapper, false).await?;
@@ -165,12 +163,12 @@ async fn open_at(
     (progress.asks)(Part::Nfs);
     let (stream, privileged) = connect(Part::Nfs, at(nfs), options.privileged_port).await?;
     progress.has_privileged_port.store(privileged, Ordering::Relaxed);
-    Ok(Connection {
+    let connection = Connection {
         client: Nfs3Client::new_with_auth(Records::new(stream.clone()), auth(options), opaque_auth::default()),
         stream,
-        root,
         used: Instant::now(),
-    })
+    };
+    Ok((connection, root))
 }
 
 async fn mount_share(stream: Arc<TcpStream>, path: &str, options: &NfsOptions) -> Result<Handle, Failure> {

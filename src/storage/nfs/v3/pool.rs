@@ -4,10 +4,13 @@
 //! in any other way (a deadline, a broken connection), the connection is dropped: the next answer on it would belong to the
 //! previous call. Shares are independent: a server that hangs delays no other.
 //!
+//! The handle of the share's root is asked for with each new connection, and at least every [`ROOT_IS_VALID`]. If the
+//! directory of an export is replaced, the handle of the old directory stays valid, and calls would continue there.
+//!
 //! The pool lives as long as something uses it: a verb, or the task that closes idle connections.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nfs3_client::RpcError;
@@ -29,6 +32,17 @@ const PORT: u16 = 111;
 const MAX_CONNECTIONS: usize = 16;
 /// A connection is closed after this idle time: a firewall may drop it.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
+/// After this time the mount protocol is asked for the handle of the share's root again.
+const ROOT_IS_VALID: Duration = Duration::from_secs(5);
+
+/// The root of the share.
+#[derive(Debug, Default)]
+struct Root {
+    /// Empty until the mount protocol has answered, and after the server has not known the handle.
+    handle: Option<Handle>,
+    /// When the mount protocol was asked the last time.
+    asked: Option<Instant>,
+}
 
 /// The connections of one share.
 #[derive(Debug)]
@@ -42,6 +56,7 @@ pub struct Pool {
     /// Limits the calls that remove trees, over all trees.
     pub(super) removals: Semaphore,
     idle: Idle<Connection>,
+    root: Mutex<Root>,
     has_privileged_port: AtomicBool,
 }
 
@@ -56,6 +71,7 @@ impl Pool {
             permits: Semaphore::new(MAX_CONNECTIONS),
             removals: Semaphore::new(remove_tree::MAX_CALLS),
             idle: Idle::default(),
+            root: Mutex::default(),
             has_privileged_port: AtomicBool::new(false),
         })
     }
@@ -79,7 +95,10 @@ impl Pool {
             in_progress: false,
             _permit: permit,
         };
-        if let Some(connection) = self.idle.take(drop) {
+        // A new connection asks for the root, and replaces the idle one.
+        if let Some(connection) = self.idle.take(drop)
+            && !self.must_ask_for_root()
+        {
             return Ok(pooled(connection, true));
         }
         waiting(Part::Portmapper);
@@ -91,7 +110,8 @@ impl Pool {
             asks: waiting,
             has_privileged_port: &self.has_privileged_port,
         };
-        let connection = open(&addresses, &self.path, &self.options, deadline, &progress).await?;
+        let (connection, root) = open(&addresses, &self.path, &self.options, deadline, &progress).await?;
+        self.set_root(root);
         tracing::debug!(
             server = self.name.as_str(),
             path = self.path,
@@ -110,8 +130,43 @@ impl Pool {
         self.has_privileged_port.load(Ordering::Relaxed)
     }
 
-    /// Drops the idle connections: the server has restarted, or does not know the share's handle any more.
+    /// Returns whether this call must open a connection, because the handle of the root is missing or too old. Other calls
+    /// use the old handle until that is done: if all of them opened connections, they would use up the privileged ports.
+    fn must_ask_for_root(&self) -> bool {
+        let mut root = self.root_state();
+        let is_new = root.asked.is_some_and(|asked| asked.elapsed() < ROOT_IS_VALID);
+        root.asked = root.asked.filter(|_| is_new).or_else(|| Some(Instant::now()));
+        !is_new || root.handle.is_none()
+    }
+
+    fn set_root(&self, handle: Handle) {
+        let mut root = self.root_state();
+        if root.handle.as_ref().is_some_and(|before| before.data != handle.data) {
+            tracing::info!(
+                server = self.name.as_str(),
+                path = self.path,
+                "the root of the share is another directory than before"
+            );
+        }
+        *root = Root {
+            handle: Some(handle),
+            asked: Some(Instant::now()),
+        };
+    }
+
+    /// Returns the handle of the share's root.
+    pub(super) fn root(&self) -> Option<Handle> {
+        self.root_state().handle.clone()
+    }
+
+    fn root_state(&self) -> MutexGuard<'_, Root> {
+        // Each change is one assignment.
+        self.root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the idle connections and the root: the server has restarted, or does not know the share's handle any more.
     pub fn forget_idle(&self) {
+        *self.root_state() = Root::default();
         let forgotten = self.idle.remove(|_| true);
         tracing::debug!(
             server = self.name.as_str(),
@@ -170,11 +225,6 @@ impl PooledConnection<'_> {
         let answer = call.send(&mut connection.client).await?;
         self.in_progress = false;
         Ok(answer)
-    }
-
-    /// Returns the handle of the share's root.
-    pub fn root(&self) -> Option<Handle> {
-        self.connection.as_ref().map(|connection| connection.root.clone())
     }
 
     /// Returns whether its connection was idle before.
