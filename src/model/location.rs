@@ -176,12 +176,13 @@ impl Overlap {
             ),
             Evidence::Root => Some(
                 "the two shares have the same file system number and root. If they are two file systems (a copied disk, or \
-                 fsid=0 on two servers), give one of the exports another fsid= or its disk another UUID",
+                 fsid=0 on two servers), give one of the exports another fsid= or its disk another UUID. If they are two \
+                 btrfs subvolumes, export each by itself, and nothing above it",
             ),
             Evidence::Numbers => Some(
                 "the two directories have the same file system number and file number. If they are different \
                  directories (a copied disk, or one fsid= on two servers), give one of the exports another fsid= or its \
-                 disk another UUID",
+                 disk another UUID. If they are in two btrfs subvolumes, export each by itself, and nothing above it",
             ),
         }
     }

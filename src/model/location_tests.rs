@@ -194,3 +194,27 @@ fn equal_root_numbers_mean_one_share_unless_the_directories_differ() {
         .is(file(0, 101));
     assert_eq!(one.overlap_with(&same_server), Some((Same, Server)));
 }
+
+/// Below one export, Linux reports one file system number for all btrfs subvolumes. Each subvolume has its own file numbers,
+/// and 256 for its root.
+#[test]
+fn directories_in_two_btrfs_subvolumes_are_one_only_if_shares_and_last_names_allow_it() {
+    let share = file(7, 257);
+    let in_subvolume = |subvolume: &str, name: &str| {
+        at("nas", "/export", &format!("{subvolume}/{name}"))
+            .root(View::V4, share)
+            .is(file(7, 257))
+    };
+    // In one share the names decide.
+    let (one, other) = (in_subvolume("team-a", "data"), in_subvolume("team-b", "data"));
+    assert_eq!(one.overlap_with(&other), None);
+    // Two shares with the same numbers may be one directory.
+    let alone = |subvolume: &str, directory: &str| {
+        at("nas", &format!("/export/{subvolume}"), directory).root(View::V4, file(7, 256))
+    };
+    let (one, other) = (alone("team-a", "data"), alone("team-b", "data"));
+    assert_eq!(one.overlap_with(&other), Some((Relation::Same, Evidence::Root)));
+    // The default layout has a name of its own for each directory.
+    let other = alone("team-b", "data-pvc-2");
+    assert_eq!(one.overlap_with(&other), None);
+}

@@ -210,7 +210,7 @@ fn the_same_directory_under_another_server_name_is_a_conflict() {
     let sentence = "directory shared of share nas1:/export is the same as directory shared of share 10.0.0.5:/export \
     of volume pvc-shared, which claim team-a/other uses; the two shares have the same file system number and root. If \
     they are two file systems (a copied disk, or fsid=0 on two servers), give one of the exports another fsid= or its \
-    disk another UUID";
+    disk another UUID. If they are two btrfs subvolumes, export each by itself, and nothing above it";
     let refuse = Conflict::Refuse(format!("{sentence}; otherwise choose another directory for this claim"));
     assert_eq!(
         overlap_conflict(&new("shared"), &other, overlap, &installation()),

@@ -8,7 +8,7 @@
 //! The name of a directory in the trash contains the installation, and the name and uid of its volume. While that
 //! volume waits for its cleanup, this loop does not touch the directory. If the volume is gone and the directory has an
 //! aside name, a late request moved it there, and it is kept. If a volume in use records the identity of the directory,
-//! the directory is moved back to the path of that volume.
+//! and nothing with that identity is at the path of that volume, the directory is moved back there.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -111,9 +111,15 @@ async fn remove_some(leader: &Leader, entry: &TrashEntry) -> Result<bool, Error>
     let Some(identity) = ctx.look_up(share, place).await? else {
         return Ok(true);
     };
-    if let Some(owner) = volume_in_use(ctx, share, identity).await? {
+    for owner in volumes_in_use(ctx, share, identity).await? {
+        let owner = owner.read();
+        if let Ok(record) = &owner.record
+            && put_back::is_at_its_path(leader, record, identity).await?
+        {
+            continue;
+        }
         // If that volume is being deleted, the directory is checked again in the next round.
-        put_back::put_back_to_owner(leader, &owner.name_any(), share, place).await?;
+        put_back::put_back_to_owner(leader, &owner.name, share, place).await?;
         return Ok(true);
     }
     leader.may_act()?;
@@ -147,30 +153,25 @@ async fn is_being_cleaned(ctx: &Context, name: &InTrash<'_>) -> Result<bool, Err
     Ok(volume.is_some_and(|volume| name.uid.is_none_or(|uid| volume.uid == uid && volume.has_finalizer)))
 }
 
-/// Returns a volume in use that records this directory, under any name of the server.
-async fn volume_in_use(ctx: &Context, share: &Share, identity: Identity) -> Result<Option<Arc<CachedVolume>>, Error> {
+/// Returns the volumes in use that record a directory with this identity, under any name of the server. Those of the same
+/// share come first.
+async fn volumes_in_use(ctx: &Context, share: &Share, identity: Identity) -> Result<Vec<Arc<CachedVolume>>, Error> {
     let mut owners = ctx.cluster.volumes.store().state_filter(|volume| {
         let volume = volume.read();
         let is_given = |record: &Record| record.identity == Some(identity);
         let in_use = !volume.deleting || volume.phase == Phase::Bound;
         ctx.is_own(volume) && in_use && volume.record.as_ref().is_ok_and(is_given)
     });
-    let is_here = |volume: &Arc<CachedVolume>| volume.read().record.as_ref().is_ok_and(|record| record.share == *share);
-    if let Some(here) = owners.iter().position(is_here) {
-        return Ok(Some(owners.swap_remove(here)));
-    }
     if owners.is_empty() {
-        return Ok(None);
+        return Ok(owners);
     }
     let view = ctx.storage.identify(share, storage_deadline()).await?.view;
-    let is_it = |volume: &Arc<CachedVolume>| {
-        volume
-            .read()
-            .record
-            .as_ref()
-            .is_ok_and(|record| record.location().view() == view)
-    };
-    Ok(owners.into_iter().find(is_it))
+    let record_is =
+        |volume: &CachedVolume, test: &dyn Fn(&Record) -> bool| volume.read().record.as_ref().is_ok_and(test);
+    let is_here = |volume: &CachedVolume| record_is(volume, &|record| record.share == *share);
+    owners.retain(|owner| is_here(owner) || record_is(owner, &|record| record.location().view() == view));
+    owners.sort_by_key(|owner| !is_here(owner));
+    Ok(owners)
 }
 
 /// Makes an archive that never expires of a directory whose volume is gone and for which no policy is known.

@@ -19,6 +19,8 @@ use crate::controller::leader::Leader;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::model::identity::Identity;
 use crate::model::names::volume_annotation;
+use crate::model::share_id::View;
+use crate::model::volume::Record;
 use crate::storage::{Outcome, Removed};
 
 /// Removes the directory of a volume if it is empty. If it was the directory of a newer volume, the controller creates
@@ -88,9 +90,25 @@ pub async fn put_back_to_owner(leader: &Leader, owner: &str, share: &Share, plac
     if volume.deleting || record.share != *share || record.identity != Some(found) {
         return Ok(false);
     }
+    if is_at_its_path(leader, record, found).await? {
+        return Ok(false);
+    }
     leader.may_act()?;
     put_back(Step::new(leader, &volume, record), found, place).await?;
     Ok(true)
+}
+
+/// Returns whether the directory of a volume is at its path, so that another directory with the same identity is not the
+/// volume's. On btrfs, each subvolume has its own file numbers, and Linux reports one file system number for all
+/// subvolumes below an export.
+///
+/// The other directory must have been looked up before: a late request moves the directory only away from its path. A
+/// mount may show a path for a while after another node has moved the directory, so it proves nothing.
+pub async fn is_at_its_path(leader: &Leader, record: &Record, identity: Identity) -> Result<bool, Error> {
+    if record.location().view() == View::Mounted {
+        return Ok(false);
+    }
+    Ok(leader.ctx.look_up(&record.share, &record.directory).await? == Some(identity))
 }
 
 /// Marks the newer volume of this name as not ready, so that its next reconcile creates its directory again.
