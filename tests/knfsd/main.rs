@@ -3,6 +3,7 @@
 //! This is a separate binary: `make test-knfsd` starts a virtual machine for it. The tests run one after the other,
 //! since they restart the server.
 
+mod faults;
 mod grace;
 mod support;
 #[path = "../support/wait.rs"]

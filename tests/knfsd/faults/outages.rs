@@ -1,0 +1,191 @@
+//! A server that is paused, restarts, or loses its power; and a client that is idle.
+
+use std::time::Duration;
+
+use bindery::model::directory::{NfsVersion, Share};
+use bindery::storage::{Fault, Moved, Outcome, Storage, Tree};
+use tokio::time::{Instant, sleep};
+
+use super::client::{Client, SOON, VERSIONS, directory, reset, restart, start_pod, stop_pod};
+use crate::support::{LATE, in_guest, script, share};
+use crate::wait::eventually_within;
+
+const DISKS: [&str; 3] = ["ext4", "xfs", "btrfs"];
+/// A lease in seconds, and the time after which it is over.
+const LEASE: &str = "LEASE=10 GRACE=10";
+const LONGER_THAN_LEASE: Duration = Duration::from_secs(12);
+
+/// A claim comes and goes: makes a directory, moves it to the trash, and removes it. Waits as long as the server asks for.
+async fn come_and_go(client: &Client, share: &Share, name: &str) -> usize {
+    let mut failures = 0;
+    let mut tries = async |what: &str| {
+        failures += 1;
+        println!("{name}: {what}");
+        sleep(Duration::from_millis(100)).await;
+    };
+    let made = loop {
+        match client.make_within(SOON, share, name).await {
+            Ok(made) => break made,
+            Err(error) => {
+                assert!(error.transient(), "the claim is not refused: {error}");
+                tries(&error.to_string()).await;
+            }
+        }
+    };
+    let gone = format!("gone-{name}");
+    loop {
+        match client.rename(share, name, made.identity, &gone).await {
+            Ok(moved) => break assert_eq!(moved, Moved::Done),
+            Err(error) => tries(&error.to_string()).await,
+        }
+    }
+    loop {
+        let deadline = Instant::now() + SOON;
+        match client.storage.remove_tree(share, &directory(&gone), deadline).await {
+            Ok(Tree::Gone) => return failures,
+            Ok(Tree::Remains) => {}
+            Err(error) => tries(&error.to_string()).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn claims_come_and_go_through_a_restart_with_a_grace_of_90_seconds() {
+    reset();
+    // A client that the server has recorded, and that does not come back: grace lasts to its end.
+    start_pod();
+    in_guest("ip link set to-pod down");
+    for (disk, version) in [
+        ("ext4", NfsVersion::V4),
+        ("xfs", NfsVersion::V4),
+        ("btrfs", NfsVersion::V4),
+        ("ext4", NfsVersion::V3),
+    ] {
+        let (client, share) = (Client::new("grace"), share(disk, "share").over(version));
+        come_and_go(&client, &share, "before").await;
+    }
+    in_guest("dmesg -C; knfsd restart");
+    assert!(in_guest("dmesg").contains("starting 90-second grace period"));
+    let restarted = Instant::now();
+    let all = DISKS
+        .map(|disk| (disk, NfsVersion::V4))
+        .into_iter()
+        .chain([("ext4", NfsVersion::V3)]);
+    let all = all.map(async |(disk, version)| {
+        let (client, share) = (Client::new("grace"), share(disk, "share").over(version));
+        let began = restarted.elapsed();
+        client
+            .make(&share, &format!("first-{version:?}"))
+            .await
+            .expect("a directory");
+        println!(
+            "{disk} {version:?}: a directory {:?} after the restart",
+            restarted.elapsed() - began
+        );
+        let failures = come_and_go(&client, &share, &format!("during-{version:?}")).await;
+        println!(
+            "{disk} {version:?}: came and went {:?} after the restart, {failures} failures",
+            restarted.elapsed()
+        );
+    });
+    futures::future::join_all(all).await;
+    for disk in DISKS {
+        assert!(!in_guest(&format!("ls /srv/{disk}/share")).contains("during"));
+    }
+    stop_pod();
+}
+
+#[tokio::test]
+async fn a_server_that_is_paused_longer_than_its_lease_carries_no_late_call_out() {
+    reset();
+    restart(LEASE);
+    for disk in DISKS {
+        let (client, share) = (Client::new("paused"), share(disk, "share"));
+        let made = client.make(&share, "before").await.expect("a directory");
+        in_guest("knfsd pause");
+        let paused = Instant::now();
+        let error = client.make_within(SOON, &share, "meanwhile").await.unwrap_err();
+        println!("{error}");
+        assert_eq!(
+            (error.fault, error.outcome),
+            (Fault::TimedOut, Outcome::NotDone),
+            "{error}"
+        );
+        eventually_within(LATE, "the lease is over", async || {
+            (paused.elapsed() > LONGER_THAN_LEASE).then_some(())
+        })
+        .await;
+        in_guest("knfsd continue");
+        assert_eq!(
+            client.rename(&share, "before", made.identity, "moved").await,
+            Ok(Moved::Done)
+        );
+        client.make(&share, "after").await.expect("a directory");
+        println!("{disk}: {}", in_guest(&format!("echo $(ls /srv/{disk}/share)")));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_idle_longer_than_the_lease_is_not_kept_and_works_again_at_once() {
+    reset();
+    restart(LEASE);
+    for version in VERSIONS {
+        let (client, share) = (Client::new("idle-lease"), share("ext4", "share").over(version));
+        client.make(&share, "before").await.expect("a directory");
+        let idle = Instant::now();
+        eventually_within(LATE, "the lease is over", async || {
+            (idle.elapsed() > LONGER_THAN_LEASE).then_some(())
+        })
+        .await;
+        assert_eq!(
+            in_guest("grep -l idle-lease /proc/fs/nfsd/clients/*/info 2>/dev/null || true"),
+            ""
+        );
+        client.make_within(SOON, &share, "after").await.expect("a directory");
+        in_guest("rmdir /srv/ext4/share/*");
+    }
+}
+
+#[tokio::test]
+async fn after_a_power_failure_a_sync_export_has_every_directory_and_an_async_export_may_not() {
+    reset();
+    let mut numbers = Vec::new();
+    for disk in DISKS {
+        in_guest(&format!("exports add /srv/{disk}/async async; sync"));
+        for (name, version) in [("sync-v4", NfsVersion::V4), ("sync-v3", NfsVersion::V3)] {
+            let (client, share) = (Client::new("power"), share(disk, "share").over(version));
+            for number in 0..5 {
+                client
+                    .make(&share, &format!("{name}-{number}"))
+                    .await
+                    .expect("a directory");
+            }
+        }
+        let (client, share) = (Client::new("power"), share(disk, "async"));
+        for number in 0..5 {
+            client
+                .make(&share, &format!("fresh-{number}"))
+                .await
+                .expect("a directory");
+        }
+        numbers.push(client);
+    }
+    let status = script("reboot").status().expect("reboot runs");
+    assert!(status.success());
+    for (disk, client) in DISKS.iter().zip(&numbers) {
+        let count = |path: &str| in_guest(&format!("ls /srv/{disk}/{path} | wc -l"));
+        assert_eq!(count("share"), "10", "{disk}");
+        println!(
+            "{disk}: {} of 5 fresh directories are left on the async export",
+            count("async")
+        );
+        // The same client continues.
+        for version in VERSIONS {
+            let made = client
+                .make(&share(disk, "share").over(version), &format!("after-{version:?}"))
+                .await;
+            made.expect("a directory");
+        }
+        in_guest(&format!("exports remove /srv/{disk}/async; rm -rf /srv/{disk}/async"));
+    }
+}
