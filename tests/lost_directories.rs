@@ -37,7 +37,7 @@ async fn a_lost_directory_is_reported_on_claim_and_volume_and_created_again_on_r
         message,
         format!(
             "directory {} of share {share} of volume {name} does not exist any more: the server has lost it (with the \
-             export option async, a crash undoes the last changes), or somebody has moved or removed it. Pods cannot \
+             export option async, or on btrfs, a crash undoes the last changes), or somebody has moved or removed it. Pods cannot \
              mount it. If it had data, restore it from a backup. Then let Bindery record it, or create it again without \
              files: kubectl annotate pv {name} bindery.dev/ready-",
             annotation(&lost, "sub-dir").unwrap(),

@@ -1,8 +1,8 @@
 //! Reports volumes in use whose directory does not exist any more.
 //!
 //! Trigger: a round of [`super::retention`], because a share cannot be watched. A server can lose directories of bound
-//! claims: with the export option `async` it answers before its disk has the change, and a crash undoes the last
-//! changes. Pods with such a claim cannot mount it, so the claim and the volume get an Event. Bindery does not create
+//! claims: with the export option `async`, and on btrfs, Linux answers before its disk has the change, and a crash undoes
+//! the last changes. Pods with such a claim cannot mount it, so the claim and the volume get an Event. Bindery does not create
 //! the directory again by itself, because an empty directory would hide from the pods that data is missing. An
 //! administrator lets it do so by removing the annotation `bindery.dev/ready` ([`super::bind`]).
 
@@ -105,8 +105,8 @@ async fn report_if_lost(leader: &Leader, name: &str) -> Result<(), Error> {
 fn lost(step: Step<'_>) -> String {
     let volume = &step.volume.name;
     format!(
-        "{} of volume {volume} does not exist any more: the server has lost it (with the export option async, a crash \
-         undoes the last changes), or somebody has moved or removed it. Pods cannot mount it. If it had data, restore \
+        "{} of volume {volume} does not exist any more: the server has lost it (with the export option async, or on \
+         btrfs, a crash undoes the last changes), or somebody has moved or removed it. Pods cannot mount it. If it had data, restore \
          it from a backup. Then let Bindery record it, or create it again without files: kubectl annotate pv {volume} \
          {}-",
         step.directory(),
