@@ -7,6 +7,7 @@ use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use bindery::model::directory::NfsVersion;
 use bindery::storage::{Existing, Storage};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,8 +61,8 @@ fn arguments(kind: Kind, server: &dyn Server, share: &str) -> Vec<String> {
     ];
     match kind {
         Kind::Mounted => arguments.push(format!("--mounted={}", server.export_dir().display())),
-        Kind::V3 => arguments.push("--nfs-version=3".to_owned()),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded => {}
+        _ if kind.version() == NfsVersion::V3 => arguments.push("--nfs-version=3".to_owned()),
+        _ => {}
     }
     arguments
 }
@@ -164,6 +165,7 @@ async fn a_share_that_works_has_all_that_bindery_needs(kind: Kind) {
         Kind::V4Minor1 | Kind::Embedded => "NFSv4.1",
         Kind::V3 => "NFSv3",
         Kind::Mounted => "mount",
+        Kind::Knfsd | Kind::KnfsdMinor1 | Kind::KnfsdV3 => panic!("its tests have no program bindery"),
     };
     assert_eq!(report.json["access"], access);
     for step in report.json["steps"].as_array().unwrap() {
@@ -333,12 +335,12 @@ async fn a_share_that_is_not_exported_is_named(kind: Kind) {
 }
 
 async fn a_server_that_does_not_answer_is_named_in_time(kind: Kind) {
-    let server = kind.ganesha();
+    let mut server = kind.restartable();
     server.freeze();
-    let mut arguments = arguments(kind, &server, "/export");
+    let mut arguments = arguments(kind, &*server, "/export");
     arguments.push("--timeout=700ms".to_owned());
     let report = Report::of(arguments);
-    let address = Server::address(&server);
+    let address = server.address();
     let cause = match kind {
         Kind::V3 => format!(
             "NFSv3 needs the mountd of {address}, which did not answer in time. Check that it runs, and that its port is \
@@ -517,8 +519,8 @@ async fn a_directory_that_another_program_uses_is_kept_and_named(kind: Kind) {
 }
 
 async fn a_check_that_loses_the_server_names_what_it_may_have_left(kind: Kind) {
-    let server = kind.ganesha();
-    let relay = Relay::to(&server);
+    let mut server = kind.restartable();
+    let relay = Relay::to(&*server);
     relay.plan("owner", 0, 1, Action::Hold);
     let child = start_through(&relay, kind);
     eventually("a call is held", async || (relay.matched() == 1).then_some(())).await;

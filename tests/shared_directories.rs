@@ -1,12 +1,16 @@
 //! Several volumes of one directory are deleted at the same time: the policy of the last one applies, and only once.
 
+use std::fs;
+
 use bindery::model::directory::NfsVersion;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::server_aliases::{AliasedServer, copy_of};
-use crate::support::scene::{annotation, volume_name};
+use crate::support::bed::Bed;
+use crate::support::mount::Mount;
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 /// Creates a volume of a claim, and a second volume of the same directory with these fields. Deletes both while Bindery
@@ -142,4 +146,29 @@ async fn nested_directories_are_removed_inner_one_first() {
     })
     .await;
     two.bindery.unregister().await;
+}
+
+/// Bindery does not detect such an overlap when the second volume is created, because the last names differ.
+#[tokio::test]
+async fn a_directory_that_a_bind_mount_shows_to_another_volume_becomes_an_archive_and_is_not_emptied() {
+    let layout = json!({"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}", "onDelete": "delete"});
+    let scene = Scene::with_class(json!({"parameters": layout})).await;
+    let (_, volume) = scene.bound(scene.claim("one")).await;
+    let (one, two) = (directory(&volume), directory(&volume).with_file_name("two"));
+    fs::write(one.join("precious"), "").unwrap();
+    fs::create_dir(&two).unwrap();
+    let _mount = Mount::bind(&one, &two);
+    let (_, second) = scene.bound(scene.claim("two")).await;
+    assert_eq!(annotation(&second, "directory-id"), annotation(&volume, "directory-id"));
+    scene.delete("one").await;
+    scene.until_gone(&volume).await;
+    eventually("the directory is an archive", async || {
+        let archive = format!("archived-{}-two-", scene.name);
+        let mut entries = fs::read_dir(&Bed::get().export).unwrap();
+        entries
+            .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(&archive))
+            .then_some(())
+    })
+    .await;
+    assert!(two.join("precious").exists());
 }

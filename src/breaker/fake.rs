@@ -87,6 +87,7 @@ const FOUND: Found = Found {
     mode: 0o755,
     uid: None,
     gid: None,
+    changed: None,
 };
 
 #[async_trait]

@@ -142,6 +142,17 @@ pub struct Found {
     pub uid: Option<u32>,
     /// Its group; `None` as for the owner.
     pub gid: Option<u32>,
+    /// When it was changed last; `None` if the server does not tell.
+    pub changed: Option<ChangeTime>,
+}
+
+/// The time of the last change of a file or of its attributes (ctime), by the clock of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeTime {
+    /// Seconds since 1970.
+    pub seconds: i64,
+    /// Nanoseconds.
+    pub nanoseconds: u32,
 }
 
 impl Found {

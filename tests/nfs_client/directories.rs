@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use bindery::model::attributes::Attributes;
 use bindery::model::directory::Directory;
 use bindery::model::identity::Identity;
-use bindery::storage::{Existing, Fault, Found, Moved, Removed, Storage};
+use bindery::storage::{Existing, Fault, Moved, Removed, Storage};
 
 use super::{chmod, chown_to, client, directory, identity, long_deadline, make, mode, mode_of, owner_of};
 use crate::support::kind::{Kind, test_for};
@@ -51,15 +51,9 @@ async fn a_new_directory_has_exactly_the_mode_that_was_asked_for(kind: Kind) {
             .look_up(&share, &directory(&name), long_deadline())
             .await
             .unwrap();
-        assert_eq!(
-            found,
-            Some(Found {
-                identity: made.identity,
-                mode: bits,
-                uid: Some(0),
-                gid: Some(0),
-            })
-        );
+        let found = found.unwrap();
+        assert_eq!((found.identity, found.mode), (made.identity, bits));
+        assert_eq!((found.uid, found.gid), (Some(0), Some(0)));
     }
 }
 
@@ -201,13 +195,9 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
     }
     let made = make(&client, &share, "a/b").await.unwrap().identity;
     for path in ["a/b/c", "a/b/c/d/e"] {
-        let found = Found {
-            identity: made,
-            mode: 0o777,
-            uid: Some(0),
-            gid: Some(0),
-        };
-        assert_eq!(above(path).await, Ok(found), "{path}");
+        let found = above(path).await.unwrap();
+        assert_eq!((found.identity, found.mode), (made, 0o777), "{path}");
+        assert_eq!((found.uid, found.gid), (Some(0), Some(0)), "{path}");
     }
     // The directory itself does not count as its ancestor, whether it exists or not.
     for path in ["a/b", "a/x", "a/x/y"] {

@@ -8,7 +8,7 @@
 //! The name of a directory in the trash contains the installation, and the name and uid of its volume. While that
 //! volume waits for its cleanup, this loop does not touch the directory. If the volume is gone and the directory has an
 //! aside name, a late request moved it there, and it is kept. If a volume in use records the identity of the directory,
-//! and nothing with that identity is at the path of that volume, the directory is moved back there.
+//! the directory is moved back to the path of that volume, unless it is certainly another directory.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -114,7 +114,7 @@ async fn remove_some(leader: &Leader, entry: &TrashEntry) -> Result<bool, Error>
     for owner in volumes_in_use(ctx, share, identity).await? {
         let owner = owner.read();
         if let Ok(record) = &owner.record
-            && put_back::is_at_its_path(leader, record, identity).await?
+            && put_back::is_another_directory(leader, (share, place), record, identity).await?
         {
             continue;
         }

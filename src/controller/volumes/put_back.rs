@@ -90,7 +90,7 @@ pub async fn put_back_to_owner(leader: &Leader, owner: &str, share: &Share, plac
     if volume.deleting || record.share != *share || record.identity != Some(found) {
         return Ok(false);
     }
-    if is_at_its_path(leader, record, found).await? {
+    if is_another_directory(leader, (share, place), record, found).await? {
         return Ok(false);
     }
     leader.may_act()?;
@@ -98,17 +98,35 @@ pub async fn put_back_to_owner(leader: &Leader, owner: &str, share: &Share, plac
     Ok(true)
 }
 
-/// Returns whether the directory of a volume is at its path, so that another directory with the same identity is not the
-/// volume's. On btrfs, each subvolume has its own file numbers, and Linux reports one file system number for all
-/// subvolumes below an export.
+/// Returns whether the directory at this place is certainly not the directory of a volume, although both have the same
+/// identity. On btrfs, each subvolume has its own file numbers, and Linux reports one file system number for all subvolumes
+/// below an export.
 ///
-/// The other directory must have been looked up before: a late request moves the directory only away from its path. A
-/// mount may show a path for a while after another node has moved the directory, so it proves nothing.
-pub async fn is_at_its_path(leader: &Leader, record: &Record, identity: Identity) -> Result<bool, Error> {
+/// It is another one if the volume's is at its path, and was last changed at another time. The time shows that the two are
+/// not one directory with two paths, such as a bind mount. The place is looked up before and after, since its directory may
+/// be changed in the meantime, or a late request may move it. A mount may show a path for a while after another node has
+/// moved the directory, so it proves nothing.
+pub async fn is_another_directory(
+    leader: &Leader,
+    (share, place): (&Share, &Directory),
+    record: &Record,
+    identity: Identity,
+) -> Result<bool, Error> {
     if record.location().view() == View::Mounted {
         return Ok(false);
     }
-    Ok(leader.ctx.look_up(&record.share, &record.directory).await? == Some(identity))
+    let look_up = async |share: &Share, directory: &Directory| {
+        let found = leader.ctx.storage.look_up(share, directory, storage_deadline()).await?;
+        Ok::<_, Error>(
+            found
+                .filter(|found| found.identity == identity)
+                .and_then(|found| found.changed),
+        )
+    };
+    let before = look_up(share, place).await?;
+    let at_path = look_up(&record.share, &record.directory).await?;
+    let after = look_up(share, place).await?;
+    Ok(before.is_some() && before == after && at_path.is_some() && at_path != before)
 }
 
 /// Marks the newer volume of this name as not ready, so that its next reconcile creates its directory again.

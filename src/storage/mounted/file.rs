@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, fstatfs, fstatvfs, statx}
 use rustix::io::Errno;
 
 use crate::model::identity::Identity;
-use crate::storage::{Found, Space};
+use crate::storage::{ChangeTime, Found, Space};
 
 /// The kinds whose `f_fsid` comes from a UUID on the disk (ext2 to ext4, Btrfs), or changes only if the files are lost
 /// (tmpfs).
@@ -54,6 +54,10 @@ impl File {
                 mode: u32::from(is.stx_mode) & 0o7777,
                 uid: Some(is.stx_uid),
                 gid: Some(is.stx_gid),
+                changed: Some(ChangeTime {
+                    seconds: is.stx_ctime.tv_sec,
+                    nanoseconds: is.stx_ctime.tv_nsec,
+                }),
             },
             device,
             mounted: known.then(|| is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),

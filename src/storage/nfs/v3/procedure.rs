@@ -15,7 +15,7 @@ use crate::model::identity::Identity;
 use crate::storage::attributes::Change;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{Entry, File, Page, Position};
-use crate::storage::{Found, Space};
+use crate::storage::{ChangeTime, Found, Space};
 
 /// The largest page of a directory, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;
@@ -195,6 +195,10 @@ impl From<fattr3> for File {
                 mode: attributes.mode & 0o7777,
                 uid: Some(attributes.uid),
                 gid: Some(attributes.gid),
+                changed: Some(ChangeTime {
+                    seconds: attributes.ctime.seconds.into(),
+                    nanoseconds: attributes.ctime.nseconds,
+                }),
             },
         }
     }

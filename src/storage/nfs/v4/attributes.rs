@@ -9,7 +9,7 @@ use crate::model::identity::Identity;
 use crate::storage::attributes::Change;
 use crate::storage::status::Status;
 use crate::storage::verbs::protocol::File;
-use crate::storage::{Found, Space};
+use crate::storage::{ChangeTime, Found, Space};
 
 /// The type of a directory.
 pub(super) const NF4DIR: u32 = 2;
@@ -24,9 +24,10 @@ const OWNER: u32 = 36;
 const OWNER_GROUP: u32 = 37;
 const SPACE_AVAIL: u32 = 42;
 const SPACE_TOTAL: u32 = 44;
+const TIME_METADATA: u32 = 52;
 
 /// The attributes that GETATTR asks for.
-pub(super) const FILE_ATTRIBUTES: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP];
+pub(super) const FILE_ATTRIBUTES: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP, TIME_METADATA];
 /// The attributes that GETATTR asks for once, of any file.
 pub(super) const SERVER_ATTRIBUTES: &[u32] = &[LEASE_TIME];
 /// The attributes that GETATTR asks for to learn the space of a file system.
@@ -92,6 +93,7 @@ pub(super) struct Values {
     /// `None` if the server sent a name, which cannot be compared, or nothing.
     uid: Option<u32>,
     gid: Option<u32>,
+    changed: Option<ChangeTime>,
     pub lease: Option<Duration>,
     space_available: Option<u64>,
     space_total: Option<u64>,
@@ -115,6 +117,12 @@ impl Values {
                 OWNER_GROUP => read.gid = owner(values.opaque(LONGEST_OWNER)?),
                 SPACE_AVAIL => read.space_available = Some(values.u64()?),
                 SPACE_TOTAL => read.space_total = Some(values.u64()?),
+                TIME_METADATA => {
+                    read.changed = Some(ChangeTime {
+                        seconds: values.u64()?.cast_signed(),
+                        nanoseconds: values.u32()?,
+                    });
+                }
                 _ => return Err(Malformed("an attribute came that was not asked for")),
             }
         }
@@ -141,6 +149,7 @@ impl Values {
                 mode: self.mode.ok_or(missing)?,
                 uid: self.uid,
                 gid: self.gid,
+                changed: self.changed,
             },
         })
     }
@@ -190,11 +199,14 @@ mod tests {
             values.u32(mode);
             values.opaque(uid.to_string().as_bytes());
             values.opaque(b"staff@example.org");
+            values.u64(u64::MAX);
+            values.u32(999_999_999);
             writer.opaque(&values.into_bytes());
             let sent = writer.into_bytes();
             let file = Values::read(&mut Reader::new(&sent)).and_then(|values| values.file());
             let identity = Identity { fsid, fileid };
-            let found = Found { identity, mode, uid: Some(uid), gid: None };
+            let changed = Some(ChangeTime { seconds: -1, nanoseconds: 999_999_999 });
+            let found = Found { identity, mode, uid: Some(uid), gid: None, changed };
             prop_assert_eq!(file, Ok(File { is_directory: true, found }));
         }
     }
