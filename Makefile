@@ -1,6 +1,6 @@
 # The commands for users and for CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test priority-and-fairness api-server-restarts two-api-servers bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd root
+.PHONY: help demo docs test priority-and-fairness api-server-restarts two-api-servers bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd node node-down test-node build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd ready-node root
 
 # The folder of cargo's output, and the folder of a cluster that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -78,6 +78,17 @@ knfsd: root ready-knfsd ## Starts the virtual machine of test-knfsd and leaves i
 knfsd-down: ## Stops the virtual machine that knfsd started.
 	@tests/bed/knfsd/down
 
+test-node: root ready-node ## Runs the tests of pods, on a real kubelet in a virtual machine.
+	@tests/bed/prepare $(CLUSTER) kube-scheduler kubelet -- cargo test --locked --features failpoints --test node --no-run
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/node/with \
+		cargo test --locked --features failpoints --test node -- --test-threads=1 --nocapture $(ARGS)
+
+node: root ready-node ## Starts the virtual machine of test-node and leaves it running, so that test-node starts sooner.
+	@tests/bed/node/up
+
+node-down: ## Stops the virtual machine that node started.
+	@tests/bed/node/down
+
 bench: ## Measures speed and memory, and writes a table, also as JSON below target/; PARTS (all), RUNS (3): see benches/main.rs.
 	@tests/bed/install test
 	@tests/bed/kernel >/dev/null
@@ -149,4 +160,9 @@ ready-image:
 
 # Installs the packages that build and run the virtual machine with Linux's NFS server.
 ready-knfsd:
+	@tests/bed/install knfsd
+
+# Installs the packages that run a cluster and the virtual machine of a node.
+ready-node:
+	@tests/bed/install
 	@tests/bed/install knfsd
