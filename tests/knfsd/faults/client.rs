@@ -124,7 +124,7 @@ for disk in ext4 xfs btrfs small; do
   mount -o remount,rw /srv/$disk
   quotas off $disk 2>/dev/null
   chattr -R -i /srv/$disk/share 2>/dev/null
-  rm -rf /srv/$disk/fill /srv/$disk/share/* /srv/$disk/share/.bindery*
+  rm -rf /srv/$disk/fill* /srv/$disk/share/* /srv/$disk/share/.[!.]*
 done
 true"#,
     );
@@ -135,9 +135,13 @@ pub fn start_pod() {
     in_guest("pod start && until [ $(pod count) -gt 0 ]; do sleep 0.1; done");
 }
 
-/// Stops a pod, also if its network is down.
+/// Stops a pod and its programs (`/run/pod.NAME.pid`), also if its network is down.
 pub fn stop_pod() {
-    in_guest("ip link set to-pod up 2>/dev/null; pod stop 2>/dev/null; ip link del to-pod 2>/dev/null; true");
+    in_guest(
+        "for at in /run/pod.*.pid; do [ ! -e $at ] || { kill $(cat $at); rm $at; }; done 2>/dev/null; \
+         ip link set to-pod up 2>/dev/null; umount -l /mnt/claim 2>/dev/null; \
+         pod stop 2>/dev/null; ip link del to-pod 2>/dev/null; true",
+    );
 }
 
 /// Restarts the server with these settings, which stay.

@@ -36,11 +36,6 @@ echo $! >/run/pod.program.pid"#
     ));
 }
 
-fn stop() {
-    in_guest("kill $(cat /run/pod.program.pid); umount -l /mnt/claim");
-    stop_pod();
-}
-
 /// Returns the results of a round that began after this call: write, create, list, mount, read.
 async fn round() -> Vec<String> {
     let rounds = || -> usize { in_guest("wc -l </tmp/pod.log").parse().expect("a number") };
@@ -110,7 +105,7 @@ async fn archive_and_delete(version: &str, client: &Client, nfs: NfsVersion) {
         "",
         "nothing comes back"
     );
-    stop();
+    stop_pod();
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ async fn a_full_disk_refuses_new_directories_and_lets_old_ones_be_moved_and_remo
         let (client, share) = (Client::new("full"), share("small", "share").over(version));
         let made = client.make(&share, "before").await.expect("a directory");
         in_guest(
-            "touch /srv/small/share/before/file; dd if=/dev/zero of=/srv/small/fill bs=1M 2>/dev/null; test -s /srv/small/fill",
+            "touch /srv/small/share/before/file; cd /srv/small; \
+             for size in 1M 1k 1k; do dd if=/dev/zero of=fill-$size bs=$size oflag=append conv=notrunc 2>/dev/null; sync; done; true",
         );
         let error = client.make(&share, "new").await.unwrap_err();
         println!("{error}");
@@ -36,7 +37,7 @@ async fn a_full_disk_refuses_new_directories_and_lets_old_ones_be_moved_and_remo
         let deadline = Instant::now() + LATE;
         let removed = client.storage.remove_tree(&share, &directory("moved"), deadline).await;
         assert_eq!(removed, Ok(Tree::Gone));
-        in_guest("rm /srv/small/fill");
+        in_guest("rm /srv/small/fill-*");
         works(&client, &share, "after").await;
     }
 }
