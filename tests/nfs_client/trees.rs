@@ -320,7 +320,8 @@ async fn removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds(kind:
         assert!(Instant::now() < deadline + scaled(Duration::from_secs(2)));
         match result {
             Ok(_) => {}
-            Err(error) => assert_eq!(error.fault, Fault::Busy, "{error}"),
+            // A slow server may still work on the last call.
+            Err(error) => assert!(matches!(error.fault, Fault::Busy | Fault::TimedOut), "{error}"),
         }
     });
     assert_eq!(
