@@ -9,7 +9,7 @@ use super::{client, long_deadline};
 use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::Ganesha;
 
-test_for!([v4, v4_1, v3] {
+test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3] {
     the_space_is_that_of_the_file_system_of_the_share,
     the_space_of_a_share_that_is_not_exported_is_an_error,
 });
