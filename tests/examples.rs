@@ -71,6 +71,12 @@ async fn limited(scene: &Scene) -> String {
     for number in 1..10 {
         scene.create(claim(number)).await.unwrap();
     }
+    // kube-controller-manager may count again, without the last claims.
+    eventually("the quota counts all claims", async || {
+        let used = quotas.get("scratch").await.unwrap().status?.used?;
+        (used[COUNTED].0 == "10").then_some(())
+    })
+    .await;
     let refused = scene.refused(claim(10)).await;
     refused
         .split_once("is forbidden: ")

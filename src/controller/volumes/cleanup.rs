@@ -133,9 +133,15 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
     if is_used || record.origin == Origin::Adopted {
         return Ok(Report::None);
     }
-    let Some(identity) = ctx.look_up(&record.share, &record.directory).await? else {
-        // If the disk is not mounted, the directory comes back with the disk.
-        file_system::check_root(step).await?;
+    let found = match ctx.look_up(&record.share, &record.directory).await? {
+        None => {
+            // If the disk is not mounted, the directory comes back with the disk. It may have been mounted since the look-up.
+            file_system::check_root(step).await?;
+            ctx.look_up(&record.share, &record.directory).await?
+        }
+        found => found,
+    };
+    let Some(identity) = found else {
         return Ok(Report::None);
     };
     if overlap::has_another_volume(step, identity).await? {
@@ -178,7 +184,11 @@ async fn move_to(
         }
     };
     file_system::check_file_system(step, at_path).await?;
-    Ok(absent)
+    // The disk may have been mounted since the directory was looked for.
+    match find::find(step).await? {
+        FoundAt::Missing | FoundAt::Replaced => Ok(absent),
+        FoundAt::Path(_) | FoundAt::Moved(..) => Err(Error::Changed),
+    }
 }
 
 fn replaced() -> Report {
