@@ -73,10 +73,14 @@ impl Disk {
 
     /// Removes annotations, so that the volume looks as after an earlier version of Bindery or a takeover.
     async fn remove_annotations(&self, volume: &PersistentVolume, annotations: &[&str]) {
-        for annotation in annotations {
-            let none = json!({"metadata": {"annotations": {format!("bindery.dev/{annotation}"): Value::Null}}});
-            self.scene.patch_volume(volume_name(volume), none).await;
-        }
+        // In one patch, as kubectl does: after the first of two, the cleanup may end.
+        let none = annotations
+            .iter()
+            .map(|key| (format!("bindery.dev/{key}"), Value::Null));
+        let none = Value::Object(none.collect());
+        self.scene
+            .patch_volume(volume_name(volume), json!({"metadata": {"annotations": none}}))
+            .await;
     }
 
     async fn is_gone_with_its_directory(&self, volume: &PersistentVolume) {
