@@ -52,6 +52,11 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
         (Action::SetOwner, Status::PERM | Status::ACCESS | Status::INVAL) | (_, Status::PERM | Status::ACCESS) => {
             Fault::Denied.because(denied(context, action, status))
         }
+        // Linux 6.1 says so if something is mounted on the directory.
+        (Action::Rename, Status::IO) => {
+            let (fault, text) = server_fault(context, status);
+            fault.because(format!("{text} If something is mounted on the directory on the server, unmount it."))
+        }
         (_, status) if transient::status(status) => server_fault(context, status),
         _ => Fault::Other.because(format!(
             "the server answers {code}. Look for the reason in the server's log."

@@ -58,6 +58,13 @@ fn each_status_has_its_fault_and_says_what_to_do() {
              the reason in the server's log and at its disks.",
         ),
         (
+            Action::Rename,
+            Status::IO,
+            Fault::ServerFault,
+            "the server has an internal error that may pass (NFS4ERR_IO). If it lasts, look for the reason in the server's \
+             log and at its disks. If something is mounted on the directory on the server, unmount it.",
+        ),
+        (
             Action::Remove,
             Status::FILE_OPEN,
             Fault::Other,

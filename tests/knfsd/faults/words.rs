@@ -81,17 +81,31 @@ async fn a_mount_point_is_not_taken_for_a_squashed_root() {
         let made = client.make(&share, "mounted").await.expect("a directory");
         in_guest("mount --bind /srv/xfs/share /srv/ext4/share/mounted");
         let renamed = client.rename(&share, "mounted", made.identity, "renamed").await;
+        // Its identity is the one of the file system that is mounted there, or its own.
+        let found = client
+            .find(&share, "mounted")
+            .await
+            .expect("an answer")
+            .expect("a directory");
+        let deadline = Instant::now() + LATE;
+        let removed = client
+            .storage
+            .remove_empty(&share, &directory("mounted"), found, deadline)
+            .await;
         in_guest("umount -l /srv/ext4/share/mounted");
-        match version {
-            NfsVersion::V4 => {
-                let words = "something is mounted there on the server (NFS4ERR_FILE_OPEN)";
-                assert_says(&renamed.unwrap_err(), Fault::Other, words);
-            }
-            NfsVersion::V3 => {
-                let words = "(NFS3ERR_ACCES). If something is mounted there on the server, unmount it.";
-                assert_says(&renamed.unwrap_err(), Fault::Denied, words);
-            }
-        }
+        let words = "If something is mounted on the directory on the server, unmount it.";
+        assert_says(&renamed.unwrap_err(), Fault::ServerFault, words);
+        let (fault, words) = match version {
+            NfsVersion::V4 => (
+                Fault::Other,
+                "something is mounted there on the server (NFS4ERR_FILE_OPEN)",
+            ),
+            NfsVersion::V3 => (
+                Fault::Denied,
+                "(NFS3ERR_ACCES). If something is mounted there on the server, unmount it.",
+            ),
+        };
+        assert_says(&removed.unwrap_err(), fault, words);
     }
 }
 
