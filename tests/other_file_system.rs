@@ -168,3 +168,42 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
     );
     disk.bindery.unregister().await;
 }
+
+/// Below an export with `fsid=`, the numbers of two file systems can be equal, as those of btrfs subvolumes below every
+/// export of Linux.
+#[tokio::test]
+async fn a_directory_with_the_numbers_of_another_volumes_directory_is_removed_from_the_trash() {
+    let mut server = Ganesha::start_v3();
+    server.kill();
+    server.fsid = Some("7.7");
+    for name in ["gone", "kept"] {
+        let disk = server.export_dir().join(name);
+        std::fs::create_dir(&disk).unwrap();
+        server.mount(&disk);
+    }
+    server.restart();
+    let flags = [
+        &format!("--nfs-server={}", server.address()),
+        "--retention-interval=200ms",
+    ];
+    let bindery = Bindery::start(&flags).await;
+    let parameters = json!({"subDir": "${pvc.metadata.name}/data", "onDelete": "delete"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    let disk = Disk { server, bindery, scene };
+    let (_, gone) = disk.scene.bound(disk.scene.claim("gone")).await;
+    let (_, kept) = disk.scene.bound(disk.scene.claim("kept")).await;
+    assert_eq!(annotation(&gone, "directory-id"), annotation(&kept, "directory-id"));
+    for name in ["gone/data", "kept/data"] {
+        fill(&disk.place(name));
+    }
+    disk.scene.delete("gone").await;
+    disk.scene.until_gone(&gone).await;
+    eventually("the trash is empty", async || {
+        let left = disk.names("gone/.bindery-trash");
+        left.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(disk.names("gone"), [".bindery-trash"]);
+    assert!(disk.place("kept/data/a/b/precious").exists());
+    disk.bindery.unregister().await;
+}
