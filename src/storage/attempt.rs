@@ -55,6 +55,8 @@ pub(super) enum RetryReason {
     Later,
     /// Something was replaced or removed between two calls.
     Changed(Status),
+    /// The directory of the share was replaced or removed.
+    ShareChanged(Status),
 }
 
 /// What a verb waits for.
@@ -149,6 +151,10 @@ impl<'a, T: Transport> Attempt<'a, T> {
                     Err(RoundError::Retry(RetryReason::Changed(status))) => {
                         let changing = || refusal::keeps_changing(self.context().status_name(status));
                         self.failure(None, changing).await?;
+                    }
+                    Err(RoundError::Retry(RetryReason::ShareChanged(status))) => {
+                        self.failure(None, || messages::share_is_gone(&self.context(), status))
+                            .await?;
                     }
                 }
             }

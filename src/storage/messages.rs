@@ -42,9 +42,12 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, status: St
             "it is read-only ({code}). Export it with rw{}.",
             whole_path_advice(context)
         )),
-        (_, Status::XDEV) => {
-            Fault::OtherFileSystem.because(format!("the target is on another file system of the server ({code})."))
-        }
+        (Action::Rename, Status::XDEV) => Fault::OtherFileSystem.because(format!(
+            "the target is on another file system of the server, or something is mounted on the directory ({code})."
+        )),
+        (_, Status::XDEV) => Fault::OtherFileSystem.because(format!(
+            "a file system that the server does not export is mounted there ({code}). Unmount it."
+        )),
         (_, Status::BADOWNER) => Fault::Denied.because(format!(
             "the server does not accept numeric owners ({code}). Allow them: nfs4_disable_idmapping=Y for Linux' nfsd, \
              v4-numeric-ids enabled for ONTAP, Allow_Numeric_Owners for nfs-ganesha."
@@ -116,6 +119,15 @@ fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> S
         Status::PERM => format!("the server denies {path} to this host ({code} at {segment:?}).{port} {check}"),
         _ => format!("the server shows no {path} to this host ({code} at {segment:?}). {check}{port}"),
     }
+}
+
+/// Returns the message: the directory of the share was removed, and the server still exports it.
+pub(super) fn share_is_gone(context: &ErrorContext<'_>, status: Status) -> Reason {
+    let (path, code) = (context.share.path(), context.status_name(status));
+    Fault::NoSuchShare.because(format!(
+        "the server still exports {path}, but the directory of this export was removed ({code}). Restore or make the \
+         directory on the server, and let the server export it again (exportfs -ra, or restart it)."
+    ))
 }
 
 /// Advice about the path: in version 4 the directories above the exports are a read-only tree.

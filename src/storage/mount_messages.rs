@@ -44,9 +44,11 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
             owner_advice(context)
         )),
         (_, Errno::PERM | Errno::ACCESS) => Fault::Denied.because(format!(
-            "it is denied to uid {} ({name}). {}",
+            "it is denied to uid {} ({name}). {}{}",
             context.uid,
-            permission_advice(context)
+            permission_advice(context),
+            // Missing permission bits are EACCES.
+            if errno == Errno::PERM { PROTECTED } else { "" }
         )),
         (_, Errno::BUSY) => Fault::Busy.because(format!(
             "it is in use on this node ({name}): a process has a file in it open, or something is mounted there. End \
@@ -94,6 +96,10 @@ fn mount_advice(context: &ErrorContext<'_>) -> String {
         context.share
     )
 }
+
+/// Advice after EPERM.
+const PROTECTED: &str = " If that is not the reason, the directory there is immutable or append-only (lsattr -d), or has \
+                         the sticky bit and another owner.";
 
 fn permission_advice(context: &ErrorContext<'_>) -> String {
     let path = context.mounted_at();

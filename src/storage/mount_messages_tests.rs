@@ -53,6 +53,15 @@ fn each_errno_has_its_fault_and_says_what_to_do() {
             Errno::PERM,
             Fault::Denied,
             "it is denied to uid 0 (EPERM). Either the server squashes root, or Bindery runs without the capabilities \
+             of root: export with no_root_squash, or run it as the owner of /mnt/volumes (runAsUser). If that is not \
+             the reason, the directory there is immutable or append-only (lsattr -d), or has the sticky bit and another \
+             owner.",
+        ),
+        (
+            Action::Make,
+            Errno::ACCESS,
+            Fault::Denied,
+            "it is denied to uid 0 (EACCES). Either the server squashes root, or Bindery runs without the capabilities \
              of root: export with no_root_squash, or run it as the owner of /mnt/volumes (runAsUser).",
         ),
     ];

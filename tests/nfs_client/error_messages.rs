@@ -327,7 +327,7 @@ async fn a_rename_to_another_file_system_has_its_own_error() {
     assert_ne!(identity, a);
     let message = format!(
         "cannot move directory export/a to squashed/a on {root}: the target is on another file system of the \
-         server (NFS4ERR_XDEV)."
+         server, or something is mounted on the directory (NFS4ERR_XDEV)."
     );
     assert_eq!(moved, Err(denial(Fault::OtherFileSystem, message)));
 }

@@ -235,8 +235,8 @@ async fn another_file_system_is_neither_entered_nor_moved_to() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot move directory a to tree/disk/a on {share}: the target is on another file system of the server \
-             (NFS3ERR_XDEV)."
+            "cannot move directory a to tree/disk/a on {share}: the target is on another file system of the server, \
+             or something is mounted on the directory (NFS3ERR_XDEV)."
         )
     );
 }

@@ -43,9 +43,17 @@ impl Attempt<'_, Pool> {
                     continue;
                 }
                 Ok(Err(status)) if status.stale_handle() => {
-                    // It may be the handle of the share's root, which only a new connection asks for again.
+                    let of_share = self
+                        .server
+                        .root()
+                        .is_some_and(|root| call.directories().contains(&&root));
+                    // Only a new connection asks for the handle of the share's root again.
                     self.server.forget_idle();
-                    return Err(RoundError::Retry(RetryReason::Changed(status)));
+                    return Err(RoundError::Retry(if of_share {
+                        RetryReason::ShareChanged(status)
+                    } else {
+                        RetryReason::Changed(status)
+                    }));
                 }
                 Ok(answer) => {
                     connection.release();

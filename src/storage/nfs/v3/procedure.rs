@@ -61,6 +61,22 @@ pub(super) enum Reply {
 pub(super) type Answer = Result<Reply, Status>;
 
 impl Call<'_> {
+    /// Returns the handles that it uses. If it uses one, it is there twice.
+    pub fn directories(&self) -> [&Handle; 2] {
+        match self {
+            Self::GetAttr(handle)
+            | Self::Lookup(handle, _)
+            | Self::SetAttr(handle, _)
+            | Self::MkDir(handle, ..)
+            | Self::Remove(handle, _)
+            | Self::RmDir(handle, _)
+            | Self::ReadDir(handle, _)
+            | Self::ReadDirPlus(handle, _)
+            | Self::FsStat(handle) => [handle, handle],
+            Self::Rename(handles, _) => *handles,
+        }
+    }
+
     /// Returns whether it may change something on the server.
     pub fn changes(&self) -> bool {
         match self {

@@ -59,7 +59,11 @@ impl Attempt<'_, Server> {
                     match reply.stopped {
                         Some(stop) if !changed && stop.status.asks_to_retry() => self.pause(stop.status).await,
                         Some(stop) if !changed && stop.status.stale_handle() => {
-                            return Err(RoundError::Retry(RetryReason::Changed(stop.status)));
+                            return Err(RoundError::Retry(if self.is_in_path_of_share(ops, stop.at) {
+                                RetryReason::ShareChanged(stop.status)
+                            } else {
+                                RetryReason::Changed(stop.status)
+                            }));
                         }
                         _ => {
                             self.answered();
@@ -79,6 +83,13 @@ impl Attempt<'_, Server> {
                 }
             }
         }
+    }
+
+    /// Returns whether the operation at this index uses a directory in the path of the share, or the share itself.
+    fn is_in_path_of_share(&self, ops: &[Op<'_>], at: usize) -> bool {
+        let is_lookup = |op: &&Op<'_>| matches!(op, Op::Lookup(_));
+        let passed = ops[..at].iter().filter(is_lookup).count();
+        matches!(ops.first(), Some(Op::PutRootFh)) && passed <= self.share().segments().count()
     }
 
     async fn send_once(&self, ops: &[Op<'_>], late: Late) -> Result<Reply, NoReply> {
