@@ -84,6 +84,8 @@ mod retention;
 mod reviews;
 /// One NFS server with several addresses.
 mod server_aliases;
+/// Faults of a disk and of its export.
+mod server_faults;
 /// NFS servers that do not answer.
 mod server_outages;
 /// Several volumes with the same directory.

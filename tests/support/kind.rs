@@ -178,7 +178,8 @@ impl Kind {
         }
     }
 
-    fn ganesha(self) -> Ganesha {
+    /// Starts an nfs-ganesha.
+    pub fn ganesha(self) -> Ganesha {
         match self {
             Self::V4 => Ganesha::start(),
             Self::V4Minor1 => Ganesha::start_v4_1(),

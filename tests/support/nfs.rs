@@ -84,12 +84,24 @@ impl Ganesha {
 
     /// Starts a server whose `/export` is a file system that can be frozen (see [`Ganesha::disk`]).
     pub fn start_on_disk() -> Self {
-        let mut server = Self::start();
-        server.kill();
-        let disk = Disk::mount(&server.dir.path().join("disk"), &server.export_dir());
-        server.disk = Some(disk);
-        server.restart();
-        server
+        Self::start().on_disk()
+    }
+
+    /// Starts the server again with a file system of its own as `/export`.
+    pub fn on_disk(mut self) -> Self {
+        self.kill();
+        let disk = Disk::mount(&self.dir.path().join("disk"), &self.export_dir(), self.enter());
+        self.disk = Some(disk);
+        self.restart();
+        self
+    }
+
+    /// Starts the server again with another lease time, in seconds.
+    pub fn with_lease(mut self, seconds: u32) -> Self {
+        self.kill();
+        self.lease = seconds;
+        self.restart();
+        self
     }
 
     /// Starts the server again with an `/export` on which modes cannot be set: see [`Bindfs::mount`].
@@ -97,12 +109,16 @@ impl Ganesha {
         self.kill();
         let from = self.dir.path().join(BEHIND);
         std::fs::create_dir(&from).expect("a directory");
-        let enter = self.network.as_ref().map_or_else(Vec::new, |network| {
-            ["nsenter".to_owned()].into_iter().chain(network.enter()).collect()
-        });
-        self.bindfs = Some(Bindfs::mount(how, &from, &self.export_dir(), enter));
+        self.bindfs = Some(Bindfs::mount(how, &from, &self.export_dir(), self.enter()));
         self.restart();
         self
+    }
+
+    /// Returns the command that enters the network of the server, if it has one.
+    fn enter(&self) -> Vec<String> {
+        self.network.as_ref().map_or_else(Vec::new, |network| {
+            ["nsenter".to_owned()].into_iter().chain(network.enter()).collect()
+        })
     }
 
     /// Returns the file system of `/export`.
