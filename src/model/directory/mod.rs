@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use self::check::{Shown, WrongPath};
 use self::check::{check_length, check_meaning, check_segment, check_visible};
-pub use self::reserved_names::InTrash;
+pub use self::reserved_names::{ArchiveName, InTrash};
 pub use self::same_name::{is_same_name, is_same_without_case, normal};
 pub use self::share::{NfsVersion, NotAShare, Share, path_segments};
 pub use self::trash_root::TrashRoot;

@@ -86,12 +86,16 @@ impl Directory {
     /// ([`Directory::tag_of`] reads it); `own_group` is the group that no other volume has; `until` is the time from which
     /// the archive may be removed.
     pub fn archive(&self, now: Timestamp, tag: &str, own_group: Option<u32>, until: Option<Timestamp>) -> Self {
-        let group = own_group.map_or_else(String::new, |gid| format!("{GROUP}{gid}"));
-        let until = until.map_or_else(String::new, |until| format!("{UNTIL}{}", stamp(until)));
-        let rest = format!("-{}-{tag}{group}{until}", stamp(now));
-        let room = LONGEST_SEGMENT.saturating_sub(ARCHIVED.len() + rest.len());
-        let flat = cut_to(&self.0.replace('/', "-"), room);
-        Self(format!("{ARCHIVED}{flat}{rest}"))
+        let key = format!("{}-{tag}", stamp(now));
+        Self(archive_name(&self.0.replace('/', "-"), &key, own_group, until))
+    }
+
+    /// The path of this archive after the time until which it is kept was changed. `None` if this is not an archive.
+    pub fn with_expiry(&self, until: Option<Timestamp>) -> Option<Self> {
+        let (parents, name) = self.split_last();
+        let archive = read_archive(name)?;
+        let name = archive_name(archive.flat, archive.key, archive.own_group, until);
+        Some(Self(parents.into_iter().chain([&*name]).collect::<Vec<_>>().join("/")))
     }
 
     /// The tag that distinguishes the archive of one volume from all others, of this and other instances: a hash of the
@@ -103,17 +107,15 @@ impl Directory {
     /// Reads a name. Returns the archive and the time from which it may be removed. `None` unless it is an archive of this
     /// instance that expires.
     pub fn expiring(name: &str, instance: &str) -> Option<(Self, Timestamp)> {
-        let archive = read_archive(name)?;
-        let (_, Some(until)) = archive.times else { return None };
-        let ours = archive.instance == short(instance) && check_segment(name).is_ok();
-        ours.then(|| (Self(name.to_owned()), until))
+        let archive = ArchiveName::read(name, instance)?;
+        Some((Self(name.to_owned()), archive.until?))
     }
 
     /// The time when this archive was made, and the time until which it is kept (`None`: forever). `None` if this is not an
     /// archive.
     pub fn archive_times(&self) -> Option<(Timestamp, Option<Timestamp>)> {
         let (_, name) = self.split_last();
-        read_archive(name).map(|archive| archive.times)
+        read_archive(name).map(|archive| (archive.made, archive.until))
     }
 
     /// The group in an archive's name, of any instance. No volume may get this group.
@@ -183,28 +185,68 @@ impl<'a> InTrash<'a> {
     }
 }
 
-/// The parts of an archive's name.
-struct Archive<'a> {
-    times: (Timestamp, Option<Timestamp>),
+/// What the name of an archive says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArchiveName<'a> {
+    /// The directory, with dashes instead of slashes; it may be cut.
+    pub flat: &'a str,
+    /// The part that identifies the archive: the time when it was made, and the tag of its volume. It does not change with
+    /// the expiry, and a label can have this value.
+    pub key: &'a str,
+    /// When the archive was made.
+    pub made: Timestamp,
+    /// The time until which it is kept; `None`: forever.
+    pub until: Option<Timestamp>,
+    /// The group that no other volume has.
+    pub own_group: Option<u32>,
     /// The hash of the instance.
     instance: &'a str,
-    own_group: Option<u32>,
 }
 
-fn read_archive(name: &str) -> Option<Archive<'_>> {
+impl<'a> ArchiveName<'a> {
+    /// Reads a name. `None` unless it is an archive of this instance.
+    pub fn read(name: &'a str, instance: &str) -> Option<Self> {
+        let archive = read_archive(name)?;
+        (archive.instance == short(instance) && check_segment(name).is_ok()).then_some(archive)
+    }
+
+    /// The tag of its volume ([`Directory::archive_tag`]).
+    pub fn tag(&self) -> &'a str {
+        self.key.split_once('-').map_or("", |(_, tag)| tag)
+    }
+
+    /// Whether it is an archive of this volume.
+    pub fn is_of(&self, instance: &str, volume: &str) -> bool {
+        self.tag() == Directory::archive_tag(instance, volume)
+    }
+}
+
+fn read_archive(name: &str) -> Option<ArchiveName<'_>> {
     let (rest, until) = split_until(name);
     let (rest, own_group) = split_group(rest);
-    let rest = rest.strip_prefix(ARCHIVED)?;
-    let (rest, volume) = rest.rsplit_once('-')?;
+    let whole = rest.strip_prefix(ARCHIVED)?;
+    let (rest, volume) = whole.rsplit_once('-')?;
     let (rest, instance) = rest.rsplit_once('-')?;
-    let (_, made) = rest.rsplit_once('-')?;
+    let (flat, made) = rest.rsplit_once('-')?;
     let is_hash = |text: &str| text.len() == SHORT && text.bytes().all(|c| c.is_ascii_hexdigit());
-    let times = (time(made)?, until);
-    (is_hash(volume) && is_hash(instance)).then_some(Archive {
-        times,
-        instance,
+    let made = time(made)?;
+    (is_hash(volume) && is_hash(instance)).then_some(ArchiveName {
+        flat,
+        key: &whole[flat.len() + 1..],
+        made,
+        until,
         own_group,
+        instance,
     })
+}
+
+/// The name of an archive. The directory is cut if the name would be too long.
+fn archive_name(flat: &str, key: &str, own_group: Option<u32>, until: Option<Timestamp>) -> String {
+    let group = own_group.map_or_else(String::new, |gid| format!("{GROUP}{gid}"));
+    let until = until.map_or_else(String::new, |until| format!("{UNTIL}{}", stamp(until)));
+    let rest = format!("-{key}{group}{until}");
+    let room = LONGEST_SEGMENT.saturating_sub(ARCHIVED.len() + rest.len());
+    format!("{ARCHIVED}{}{rest}", cut_to(flat, room))
 }
 
 /// The name of a volume object in the trash. The uid is never cut.

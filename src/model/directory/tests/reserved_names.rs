@@ -174,3 +174,69 @@ fn archives_and_trash_paths_are_unique() {
         Directory::in_trash("green", "pvc-1", UID)
     );
 }
+
+#[test]
+fn the_name_of_an_archive_says_what_it_is() {
+    let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    for (group, until) in [
+        (None, None),
+        (Some(50_000), None),
+        (None, Some(until)),
+        (Some(7), Some(until)),
+    ] {
+        let archive = Directory::parse("team-a/data")
+            .unwrap()
+            .archive(now(), &tag, group, until);
+        let name = ArchiveName::read(archive.as_str(), "blue").unwrap();
+        assert_eq!(
+            (name.flat, name.made, name.until, name.own_group),
+            ("team-a-data", now(), until, group)
+        );
+        assert_eq!(name.key, format!("20260101T000000Z-{tag}"));
+        assert!(name.is_of("blue", "pvc-1") && !name.is_of("blue", "pvc-2"));
+        assert_eq!(name.tag(), tag);
+        assert!(crate::model::names::is_label_value(name.key));
+        assert_eq!(
+            ArchiveName::read(archive.as_str(), "green"),
+            None,
+            "an archive of another instance"
+        );
+    }
+}
+
+#[test]
+fn a_changed_expiry_changes_nothing_else_in_the_name() {
+    let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let tag = Directory::archive_tag("blue", "pvc-1");
+    for directory in ["data", &"a".repeat(255), &"ä/".repeat(15).repeat(8)] {
+        let directory = Directory(directory.trim_end_matches('/').to_owned());
+        for group in [None, Some(50_000)] {
+            let forever = directory.archive(now(), &tag, group, None);
+            let limited = directory.archive(now(), &tag, group, Some(until));
+            for (before, after) in [
+                (&forever, Some(until)),
+                (&limited, None),
+                (&limited, Some(now())),
+                (&forever, None),
+            ] {
+                let changed = before.with_expiry(after).unwrap();
+                let name = ArchiveName::read(changed.as_str(), "blue").unwrap();
+                assert_eq!(
+                    (name.until, name.own_group, name.made),
+                    (after, group, now()),
+                    "{changed}"
+                );
+                assert_eq!(Directory::tag_of(changed.as_str()), Some(&*tag));
+                assert!(changed.as_str().len() <= 255, "{changed}");
+                assert_eq!(changed.with_expiry(after).unwrap(), changed, "a repeated change");
+            }
+            assert_eq!(forever.with_expiry(None).unwrap(), forever);
+        }
+    }
+    let root = TrashRoot::above(&Directory("other/data".to_owned())).unwrap();
+    let below = root.place(&Directory("data".to_owned()).archive(now(), &tag, None, None));
+    let changed = below.with_expiry(Some(until)).unwrap();
+    assert_eq!(changed.as_str(), format!("{below}-until-20260301T120000Z"));
+    assert_eq!(Directory("data".to_owned()).with_expiry(None), None);
+}
