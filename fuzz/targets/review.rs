@@ -45,6 +45,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     };
     let class = |more: Value| class_of("bindery.dev/nfs", more);
     let namespace = |annotations: Value| Namespace {
+        uid: None,
         labels: [("app".to_owned(), "blue".to_owned())].into(),
         annotations: from_value(annotations).unwrap(),
     };

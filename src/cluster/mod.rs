@@ -104,23 +104,23 @@ impl Cluster {
         Api::all(self.client.clone()).get_opt(name).await
     }
 
-    /// Returns the labels and annotations of a namespace. For one that does not exist they are empty: the API server
+    /// Returns the uid, labels and annotations of a namespace. For one that does not exist they are empty: the API server
     /// refuses the claim.
     pub async fn namespace(&self, name: &str) -> kube::Result<namespace::Namespace> {
         match self.namespaces.get(&ObjectRef::new(name)) {
-            Some(namespace) => Ok(labels_and_annotations(&namespace)),
+            Some(namespace) => Ok(facts_of(&namespace)),
             None => self.namespace_now(name).await,
         }
     }
 
-    /// Reads the labels and annotations of a namespace from the API server.
+    /// Reads the uid, labels and annotations of a namespace from the API server.
     pub async fn namespace_now(&self, name: &str) -> kube::Result<namespace::Namespace> {
         if !is_object_name(name) {
             return Ok(namespace::Namespace::default());
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let namespace = namespaces.get_metadata_opt(name).await?;
-        Ok(namespace.as_ref().map(labels_and_annotations).unwrap_or_default())
+        Ok(namespace.as_ref().map(facts_of).unwrap_or_default())
     }
 
     /// Returns another volume whose directory is the same, or above or below this one. If there are several, it prefers
@@ -237,8 +237,9 @@ impl Cluster {
     }
 }
 
-fn labels_and_annotations(namespace: &PartialObjectMeta<Namespace>) -> namespace::Namespace {
+fn facts_of(namespace: &PartialObjectMeta<Namespace>) -> namespace::Namespace {
     namespace::Namespace {
+        uid: namespace.meta().uid.clone(),
         labels: namespace.labels().clone(),
         annotations: namespace.annotations().clone(),
     }

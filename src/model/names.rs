@@ -62,6 +62,9 @@ pub mod volume_annotation {
     pub const ATTEMPT: &str = "bindery.dev/attempt";
     /// The class for which the volume was created, if Kubernetes has bound it to a claim of another class.
     pub const MADE_FOR: &str = "bindery.dev/made-for";
+    /// The uid of the claim's namespace when the volume was created. A namespace that is created again under the same name
+    /// has another uid.
+    pub const NAMESPACE_UID: &str = "bindery.dev/namespace-uid";
     /// The time when a repeated request for the same claim used the volume again, or when Bindery wrote to the volume so
     /// that the controller manager reconciles it. For information only: no program reads it.
     pub const TOUCHED: &str = "bindery.dev/touched";

@@ -17,6 +17,7 @@ use crate::policy::fixtures::installation;
 
 fn new(directory: &str) -> NewVolume {
     NewVolume {
+        namespace_uid: None,
         name: format!("pvc-{directory}"),
         claim: ("team-a".to_owned(), "data".to_owned()),
         claim_uid: None,

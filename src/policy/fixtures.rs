@@ -98,6 +98,7 @@ impl World {
             claim: &claim,
             class: class.as_ref(),
             namespace: &Namespace {
+                uid: Some("n-1".to_owned()),
                 labels: [("team".to_owned(), "blue".to_owned())].into(),
                 annotations: serde_json::from_value(self.namespace.clone()).unwrap(),
             },
@@ -138,6 +139,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         name: name.to_owned(),
         uid: "v".to_owned(),
         version: "7".to_owned(),
+        created: None,
         deleting: false,
         deleted: None,
         has_finalizer: true,
@@ -147,6 +149,7 @@ pub fn volume(name: &str, directory: &str) -> Volume {
             name: "data".to_owned(),
             uid: None,
         }),
+        namespace_uid: None,
         class: "fast".to_owned(),
         access_modes: vec!["ReadWriteMany".to_owned()],
         capacity: Bytes::read(&Quantity("1Gi".to_owned())),

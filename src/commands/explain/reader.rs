@@ -179,6 +179,7 @@ impl Reader {
             bail!("namespace {name} does not exist");
         };
         Ok(namespace::Namespace {
+            uid: found.metadata.uid,
             labels: found.metadata.labels.unwrap_or_default(),
             annotations: found.metadata.annotations.unwrap_or_default(),
         })

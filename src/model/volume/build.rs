@@ -39,6 +39,8 @@ pub struct NewVolume {
     pub name: String,
     /// The claim's namespace and name.
     pub claim: (String, String),
+    /// The uid of the claim's namespace, if it is known.
+    pub namespace_uid: Option<String>,
     /// The claim's uid; `None` in an admission review, where it is not known yet.
     pub claim_uid: Option<String>,
     /// The claim's class.
@@ -109,6 +111,7 @@ impl NewVolume {
         ] {
             annotations.as_object_mut().map(|annotations| annotations.remove(key));
         }
+        annotations[volume_annotation::NAMESPACE_UID] = json!(self.namespace_uid);
         annotations[volume_annotation::UID] = json!(self.attributes.uid.map(|uid| uid.to_string()));
         for (key, gid) in group_annotations(self.attributes.gid) {
             annotations[key] = json!(gid);
@@ -151,15 +154,16 @@ impl NewVolume {
             (volume_annotation::ARCHIVE_RETENTION, self.retention.to_string()),
             (volume_annotation::NFS_VERSION, self.share.version().as_str().to_owned()),
         ];
-        let owner = [
+        let optional = [
+            (volume_annotation::NAMESPACE_UID, self.namespace_uid.clone()),
             (volume_annotation::UID, self.attributes.uid.map(|uid| uid.to_string())),
             (
                 volume_annotation::GID_RANGE,
                 self.group_range.map(|range| range.to_string()),
             ),
         ];
-        let owner = owner.into_iter().chain(group_annotations(self.attributes.gid));
-        let owner = owner.filter_map(|(key, value)| Some((key, value?)));
+        let optional = optional.into_iter().chain(group_annotations(self.attributes.gid));
+        let optional = optional.filter_map(|(key, value)| Some((key, value?)));
         let mut labels = self.labels.clone();
         labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));
         PersistentVolume {
@@ -168,7 +172,7 @@ impl NewVolume {
                 annotations: Some(
                     annotations
                         .into_iter()
-                        .chain(owner)
+                        .chain(optional)
                         .map(|(key, value)| (key.to_owned(), value))
                         .collect(),
                 ),

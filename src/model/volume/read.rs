@@ -31,6 +31,8 @@ pub struct Volume {
     pub uid: String,
     /// Its resource version.
     pub version: String,
+    /// When it was created.
+    pub created: Option<Timestamp>,
     /// Whether it has a deletion timestamp. Finalizers keep it in the API.
     pub deleting: bool,
     /// The deletion timestamp.
@@ -41,6 +43,8 @@ pub struct Volume {
     pub phase: Phase,
     /// The claim in its `claimRef`.
     pub claim: Option<ClaimRef>,
+    /// The uid of the claim's namespace when it was created. Volumes of earlier versions do not record it.
+    pub namespace_uid: Option<String>,
     /// Its class.
     pub class: String,
     /// Its access modes.
@@ -128,6 +132,7 @@ impl Volume {
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
             version: meta.resource_version.clone().unwrap_or_default(),
+            created: meta.creation_timestamp.as_ref().map(|time| time.0),
             deleting: meta.deletion_timestamp.is_some(),
             deleted: meta.deletion_timestamp.as_ref().map(|time| time.0),
             has_finalizer: meta.finalizers.iter().flatten().any(|held| held == names::FINALIZER),
@@ -142,6 +147,7 @@ impl Volume {
                 name: claim.name.unwrap_or_default(),
                 uid: claim.uid.filter(|uid| !uid.is_empty()),
             }),
+            namespace_uid: annotations.get(volume_annotation::NAMESPACE_UID).cloned(),
             class: spec.storage_class_name.unwrap_or_default(),
             access_modes: spec.access_modes.unwrap_or_default(),
             capacity: spec

@@ -20,6 +20,7 @@ fn new() -> NewVolume {
     NewVolume {
         name: "pvc-1".to_owned(),
         claim: ("team-a".to_owned(), "data".to_owned()),
+        namespace_uid: Some("n-1".to_owned()),
         claim_uid: None,
         class: "fast".to_owned(),
         access_modes: vec!["ReadWriteMany".to_owned()],
@@ -68,6 +69,7 @@ fn the_object_records_everything_that_cleanup_needs() {
                 "bindery.dev/directory": "new",
                 "bindery.dev/instance": "blue",
                 "bindery.dev/mount-permissions": "2775",
+                "bindery.dev/namespace-uid": "n-1",
                 "bindery.dev/nfs-version": "3",
                 "bindery.dev/on-delete": "delete",
                 "bindery.dev/share": "/export",

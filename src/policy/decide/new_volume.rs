@@ -65,6 +65,7 @@ pub(super) fn new_volume(
     Ok(NewVolume {
         name,
         claim: (claim.namespace.clone(), claim_name),
+        namespace_uid: facts.namespace.uid.clone(),
         claim_uid: Some(claim.uid.clone()).filter(|uid| !uid.is_empty()),
         class: class.name.clone(),
         access_modes: claim.access_modes.clone(),
