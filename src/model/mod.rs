@@ -1,6 +1,7 @@
 //! Values that all other modules use: claims, volumes, shares, directories and their names. Pure; imports no other
 //! module of the crate.
 
+pub mod archive;
 pub mod attributes;
 pub mod binder_mode;
 pub mod candidate;

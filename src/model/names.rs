@@ -7,6 +7,13 @@ pub const PROVISIONER: &str = "bindery.dev/nfs";
 /// claims.
 pub const FINALIZER: &str = "bindery.dev/cleanup";
 
+/// The finalizer that keeps the object of an archive until its directory is removed, or the object is moved to another
+/// namespace.
+pub const ARCHIVE_FINALIZER: &str = "bindery.dev/archive";
+
+/// The name of the definition of archives in the API.
+pub const ARCHIVES: &str = "archives.bindery.dev";
+
 /// The name of the webhook in each configuration. Users read it when the webhook refuses a claim.
 pub const WEBHOOK: &str = "claims.bindery.dev";
 
@@ -20,6 +27,15 @@ pub const UNBOUND_UID: &str = "00000000-0000-0000-0000-000000000000";
 /// Label of a volume: a hash of the server and the first path segment. Volumes whose directories overlap have the same
 /// value.
 pub const AREA: &str = "bindery.dev/area";
+
+/// Label of an archive: the part of its name on the share that never changes.
+pub const ARCHIVE_KEY: &str = "bindery.dev/archive-key";
+/// Label of an archive: the namespace of its claim.
+pub const CLAIM_NAMESPACE: &str = "bindery.dev/claim-namespace";
+/// Label of an archive: its claim.
+pub const CLAIM: &str = "bindery.dev/claim";
+/// Label of an archive: the StorageClass of its claim.
+pub const CLASS: &str = "bindery.dev/class";
 
 /// Annotations of a volume. An administrator may edit `ON_DELETE` and `ARCHIVE_RETENTION`; all others are records.
 pub mod volume_annotation {
@@ -82,6 +98,8 @@ pub const PREFIX: &str = "bindery.dev/";
 pub mod annotation {
     /// On a namespace, `"false"`: Bindery ignores its claims.
     pub const ENABLED: &str = "bindery.dev/enabled";
+    /// On an archive: the time until which it is kept, or `forever`.
+    pub const KEEP_UNTIL: &str = "bindery.dev/keep-until";
     /// On the Secret with the webhook's certificate: the names in the certificate.
     pub const SERVING_NAMES: &str = "bindery.dev/serving-names";
     /// On a claim: its provisioner (a name of Kubernetes; the controller manager writes it on claims without a volume).
@@ -103,6 +121,20 @@ pub mod reason {
     pub const ARCHIVED: &str = "DirectoryArchived";
     /// The directory was moved to the trash, where it is removed.
     pub const DELETED: &str = "DirectoryDeleted";
+    /// The directory of an archive is removed.
+    pub const ARCHIVE_REMOVED: &str = "ArchiveRemoved";
+    /// The object of an archive is deleted, and its directory is kept.
+    pub const ARCHIVE_KEPT: &str = "ArchiveKept";
+    /// The object of an archive was moved to another namespace.
+    pub const ARCHIVE_MOVED: &str = "ArchiveMoved";
+    /// The directory of an archive is not on the share.
+    pub const ARCHIVE_MISSING: &str = "ArchiveMissing";
+    /// Something that an archive needs failed; Bindery tries again.
+    pub const ARCHIVE_FAILED: &str = "ArchiveFailed";
+    /// The time until which an archive is kept was changed.
+    pub const EXPIRY_CHANGED: &str = "ExpiryChanged";
+    /// The annotation that says how long an archive is kept is not valid.
+    pub const KEEP_UNTIL_INVALID: &str = "KeepUntilInvalid";
     /// The directory was kept.
     pub const RETAINED: &str = "DirectoryRetained";
     /// The directory does not exist.

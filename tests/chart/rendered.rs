@@ -45,12 +45,18 @@ fn kustomized(folder: &str) -> String {
     )
 }
 
-/// Returns the object without the labels of Helm.
+/// Returns the object without the labels and annotations of Helm.
 fn without_helm(object: &Value) -> Value {
     let labels =
         json!({"helm.sh/chart": null, "app.kubernetes.io/managed-by": null, "app.kubernetes.io/version": null});
     let mut plain = object.clone();
     json_patch::merge(&mut plain, &json!({"metadata": {"labels": labels}}));
+    if let Some(annotations) = plain["metadata"]["annotations"].as_object_mut() {
+        annotations.remove("helm.sh/resource-policy");
+        if annotations.is_empty() {
+            plain["metadata"].as_object_mut().unwrap().remove("annotations");
+        }
+    }
     plain
 }
 

@@ -5,6 +5,7 @@
 
 mod classes;
 mod command_line;
+mod definition;
 mod events;
 mod kubernetes;
 mod links;

@@ -104,6 +104,12 @@ pub fn check_part(page: &str, name: &str, expected: &str) {
     resolve(page, &text, &format!("{before}{begin}\n{expected}\n\n{end}{after}"));
 }
 
+/// Checks that a file of the repository has exactly this text.
+pub fn check_file(file: &str, expected: &str) {
+    let text = std::fs::read_to_string(path(file)).unwrap_or_default();
+    resolve(file, &text, expected);
+}
+
 /// Compares a page with the expected text. With `UPDATE_DOCS=1`, writes the expected text.
 fn resolve(page: &str, text: &str, expected: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
