@@ -1,6 +1,6 @@
 # The commands for users and for CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test priority-and-fairness api-server-restarts two-api-servers bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd node node-down test-node build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd ready-node root
+.PHONY: help demo docs test priority-and-fairness api-server-restarts two-api-servers archives-definition bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd node node-down test-node build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd ready-node root
 
 # The folder of cargo's output, and the folder of a cluster that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -43,7 +43,7 @@ test: root ## Runs all tests, on a real API server and real NFS servers. Needs r
 	@tests/bed/prepare $(TEST_CLUSTER) -- cargo test --locked --features failpoints --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery \
 		tests/bed/with-bed --bindery cargo test --locked --features failpoints $(ARGS)
-	@$(if $(ARGS),,$(MAKE) --no-print-directory priority-and-fairness api-server-restarts two-api-servers)
+	@$(if $(ARGS),,$(MAKE) --no-print-directory priority-and-fairness api-server-restarts two-api-servers archives-definition)
 
 # Runs tests on an API server that serves at most 50 requests at a time, 20 of them writes.
 priority-and-fairness:
@@ -65,6 +65,12 @@ two-api-servers:
 		APISERVER_ARGS="--shutdown-watch-termination-grace-period 2s" \
 		tests/bed/with-bed --bindery --small \
 		cargo test --locked --features failpoints --test two_api_servers -- --test-threads=1
+
+# Runs a test in which the definition of archives is deleted and installed again.
+archives-definition:
+	@cargo test --locked --features failpoints --test archives_definition --no-run
+	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery BINDERY_ARGS="--retention-interval 1s" \
+		tests/bed/with-bed --bindery --small cargo test --locked --features failpoints --test archives_definition
 
 test-knfsd: root ready-knfsd ## Runs the tests with Linux's own NFS server, in a virtual machine; PARTS (all), see tests/bed/knfsd/suite.
 	@tests/bed/install test

@@ -33,6 +33,16 @@ pub enum Point {
     Renamed,
     /// A part of a tree in the trash is removed.
     TreeHalfRemoved,
+    /// The directory is an archive. No object in the API names it.
+    ArchiveMade,
+    /// The object of the archive is written. It has no status yet.
+    ArchiveRecorded,
+    /// Somebody has deleted the object of an archive, and the directory is in the trash. The object still exists.
+    ArchiveInTrash,
+    /// The object of an archive exists in Bindery's own namespace, and also in the namespace that is being deleted.
+    ArchiveCopied,
+    /// The archive has the name with its new expiry. Its object has the old expiry.
+    ArchiveRenamed,
     /// The policy was applied to the directory; the volume still has the finalizer.
     DirectoryDone,
     /// The finalizer is removed, and the volume with it.

@@ -79,7 +79,13 @@ async fn on_delete_archive_renames_the_directory() {
     let kept = std::fs::read_to_string(Bed::get().export.join(archive).join("precious"));
     assert_eq!(kept.unwrap(), "data");
     let message = scene.event(volume_name(&volume), "DirectoryArchived").await;
-    assert!(message.ends_with(&format!("is archived as {archive}")), "{message}");
+    let object = scene.until_archived("data").await;
+    let expected = format!(
+        "is archived as {archive}; its object is Archive {}/{}",
+        scene.name,
+        object.metadata.name.unwrap()
+    );
+    assert!(message.ends_with(&expected), "{message}");
 }
 
 #[tokio::test]

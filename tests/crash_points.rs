@@ -4,15 +4,18 @@
 //! While no webhook answers, the claim is admitted without a volume (`failurePolicy: Ignore`) and provisioned later.
 
 use bindery::failpoints::Point;
+use bindery::model::archive::Archive;
 use clap::ValueEnum;
-use k8s_openapi::api::core::v1::PersistentVolume;
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::expansion::{request_size, until_size};
+use crate::support::archives::place;
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory, volume_name};
+use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 use crate::support::wait::eventually;
 
 /// More files than Bindery removes in one call.
@@ -45,6 +48,12 @@ enum When {
     Expanded,
     /// When the claim is deleted.
     Deleted,
+    /// When the object of an archive is deleted.
+    ArchiveDeleted,
+    /// When the namespace of an archive is deleted.
+    NamespaceDeleted,
+    /// When the time until which an archive is kept is changed.
+    ExpiryChanged,
     /// When a claim is refused after its volume was created.
     Refused,
     /// Never under this policy.
@@ -58,6 +67,19 @@ fn when(point: Point, on_delete: &str) -> When {
         Point::ClaimCompleted => When::CreatedPerhaps,
         Point::VolumeExpanded => When::Expanded,
         Point::MarkedDeleted | Point::DirectoryDone | Point::FinalizerRemoved => When::Deleted,
+        Point::ArchiveMade
+        | Point::ArchiveRecorded
+        | Point::ArchiveInTrash
+        | Point::ArchiveCopied
+        | Point::ArchiveRenamed
+            if on_delete != "archive" =>
+        {
+            When::Never
+        }
+        Point::ArchiveMade | Point::ArchiveRecorded => When::Deleted,
+        Point::ArchiveInTrash => When::ArchiveDeleted,
+        Point::ArchiveCopied => When::NamespaceDeleted,
+        Point::ArchiveRenamed => When::ExpiryChanged,
         Point::TargetRecorded | Point::Renamed if on_delete == "retain" => When::Never,
         Point::TargetRecorded | Point::Renamed => When::Deleted,
         Point::TreeHalfRemoved if on_delete == "delete" => When::Deleted,
@@ -93,6 +115,9 @@ async fn at_every_point(on_delete: &'static str) {
             When::CaughtUp => trial.caught_up(point).await,
             When::Expanded => trial.expanded(point).await,
             When::Deleted => trial.deleted(point).await,
+            When::ArchiveDeleted => trial.archive_deleted(point).await,
+            When::NamespaceDeleted => trial.namespace_deleted(point).await,
+            When::ExpiryChanged => trial.expiry_changed(point).await,
             When::Refused => trial.refused(point).await,
             When::Never => {}
         }
@@ -169,6 +194,87 @@ impl Trial {
         self.assert_all_done(&volume).await;
     }
 
+    /// Creates an archive of a claim, kills Bindery, and starts it with the crash point.
+    async fn archived(&mut self, point: Point, namespace: Option<&str>) -> Archive {
+        let name = point.to_string();
+        let mut claim = self.claim(&name);
+        if let Some(namespace) = namespace {
+            claim["metadata"]["namespace"] = json!(namespace);
+        }
+        let namespace = namespace.unwrap_or(&self.scene.name);
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.scene.client.clone(), namespace);
+        claims.create(&PostParams::default(), &from(claim)).await.unwrap();
+        let volume = eventually("the claim is bound", async || {
+            let claim = claims.get(&name).await.unwrap();
+            let is_bound = claim.status?.phase? == "Bound";
+            let volume = self.scene.volumes().get(&claim.spec?.volume_name?).await.ok()?;
+            (is_bound && annotation(&volume, "ready") == Some("true")).then_some(volume)
+        })
+        .await;
+        std::fs::write(directory(&volume).join("precious"), &name).unwrap();
+        claims.delete(&name, &DeleteParams::default()).await.unwrap();
+        self.scene.until_gone(&volume).await;
+        let archive = self.scene.until_archived(&name).await;
+        self.bindery.kill();
+        self.bindery.run_until_crash(point).await;
+        archive
+    }
+
+    async fn archive_deleted(&mut self, point: Point) {
+        let archive = self.archived(point, None).await;
+        self.scene.delete_archive(&archive).await;
+        self.bindery.until_exit().await;
+        assert_eq!(
+            self.scene
+                .own_archives()
+                .await
+                .iter()
+                .filter(|one| one.spec == archive.spec)
+                .count(),
+            1
+        );
+        self.bindery.run().await;
+        self.scene.until_archive_gone(&archive).await;
+        let trash = Bed::get().export.join(".bindery-trash");
+        eventually("nothing of the archive is on the share", async || {
+            let (left, path) = (std::fs::read_dir(&trash).unwrap(), place(&archive));
+            let is_it = |name: String| name.contains(&path);
+            let mut names = left
+                .flatten()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned());
+            (!names.any(is_it) && !Bed::get().export.join(&path).exists()).then_some(())
+        })
+        .await;
+    }
+
+    async fn namespace_deleted(&mut self, point: Point) {
+        let namespace = format!("{}-b", self.scene.name);
+        self.scene.namespace(&namespace, json!({})).await;
+        let archive = self.archived(point, Some(&namespace)).await;
+        let namespaces: Api<Namespace> = Api::all(self.scene.client.clone());
+        namespaces.delete(&namespace, &DeleteParams::default()).await.unwrap();
+        self.bindery.until_exit().await;
+        self.bindery.run().await;
+        let moved = self
+            .scene
+            .until_archive("only the copy is left", |one| one.spec == archive.spec)
+            .await;
+        assert_eq!(moved.metadata.namespace.as_deref(), Some("bindery"));
+        assert!(Bed::get().export.join(place(&archive)).join("precious").exists());
+    }
+
+    async fn expiry_changed(&mut self, point: Point) {
+        let archive = self.archived(point, None).await;
+        self.scene.keep_until(&archive, "2999-12-31").await;
+        self.bindery.until_exit().await;
+        self.bindery.run().await;
+        let renamed = format!("{}-until-29991231T235959Z", place(&archive));
+        self.scene
+            .until_archive("the status has the new name", |one| place(one) == renamed)
+            .await;
+        assert!(Bed::get().export.join(&renamed).join("precious").exists());
+    }
+
     /// The share is read-only: Bindery deletes the volume again.
     async fn refused(&mut self, point: Point) {
         let name = point.to_string();
@@ -220,11 +326,20 @@ impl Trial {
         let name = place.file_name().unwrap().to_str().unwrap();
         let of_this = |found: &String| found.contains(name);
         let found: Vec<String> = self.scene.own_directories().into_iter().filter(of_this).collect();
+        let mut objects = self.scene.own_archives().await;
+        objects.retain(|archive| archive.spec.volume_name.as_deref() == Some(volume_name(volume)));
         let wanted = match self.on_delete {
-            "delete" => return assert_eq!(found, Vec::<String>::new()),
+            "delete" => return assert_eq!((found, objects), (Vec::<String>::new(), vec![])),
             "archive" => format!("archived-{name}-"),
             _ => name.to_owned(),
         };
+        let expected: Vec<&str> = found
+            .iter()
+            .map(String::as_str)
+            .filter(|_| self.on_delete == "archive")
+            .collect();
+        let recorded: Vec<&str> = objects.iter().map(|archive| &*archive.spec.directory).collect();
+        assert_eq!(recorded, expected, "each archive has one object");
         assert!(found.len() == 1 && found[0].starts_with(&wanted), "{found:?}");
         let files = std::fs::read_dir(place.parent().unwrap().join(&found[0])).unwrap();
         assert_eq!(files.count(), FILES);

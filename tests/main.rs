@@ -6,6 +6,8 @@ mod support;
 mod admission;
 /// The class parameters `provision: afterCreate` and `volumeLabels`.
 mod after_create;
+/// Archives as objects of the API.
+mod archives;
 /// What a client other than the API server can do at the webhook's port.
 mod attacks;
 /// Claims and volumes that a backup tool restores.

@@ -163,7 +163,10 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
     assert!(beside.join(archive.as_str()).join("a/b/precious").exists());
     let message = disk.scene.event(volume_name(&volumes[1]), "DirectoryArchived").await;
     assert!(
-        message.ends_with(&format!("is archived as {}/{archive}", disk.beside())),
+        message.contains(&format!(
+            "is archived as {}/{archive}; its object is Archive ",
+            disk.beside()
+        )),
         "{message}"
     );
     disk.bindery.unregister().await;

@@ -56,7 +56,8 @@ pub struct Serve {
     #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
     pub orphan_grace: Duration,
 
-    /// How often Bindery looks for archives whose retention has ended.
+    /// How often Bindery looks for archives whose retention has ended, and compares the objects of archives with the
+    /// shares.
     #[arg(long, default_value = "1h", value_parser = duration, value_name = "TIME")]
     pub retention_interval: Duration,
 

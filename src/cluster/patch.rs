@@ -147,6 +147,11 @@ pub fn set(path: &str, value: Value) -> PatchOperation {
     })
 }
 
+/// Removes the value at a path.
+pub fn remove(path: &str) -> PatchOperation {
+    PatchOperation::Remove(RemoveOperation { path: pointer(path) })
+}
+
 /// Sets an annotation. The object must have annotations, as all volumes of Bindery do.
 pub fn set_annotation(key: &str, value: &str) -> PatchOperation {
     PatchOperation::Add(AddOperation {
@@ -207,11 +212,7 @@ async fn finalizer_removal(
         return Ok(None);
     };
     let path = format!("/metadata/finalizers/{index}");
-    let removal = vec![
-        test_uid(volume),
-        test(&path, json!(names::FINALIZER)),
-        PatchOperation::Remove(RemoveOperation { path: pointer(&path) }),
-    ];
+    let removal = vec![test_uid(volume), test(&path, json!(names::FINALIZER)), remove(&path)];
     Ok(Some((now.metadata, removal)))
 }
 

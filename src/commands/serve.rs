@@ -101,7 +101,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     };
     let mut webhook_server = tokio::spawn(webhook_server.serve(listener, webhook.clone()));
 
-    let options = controller_options(&flags);
+    let options = controller_options(&flags, &client);
     let context = Arc::new(Context::new(provisioner, outages, exemptions, config.defaults, options));
     let (caches_filled, may_lead) = oneshot::channel();
     let registration = Registration {
@@ -151,13 +151,19 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
     Ok(())
 }
 
-fn controller_options(flags: &cli::Serve) -> Options {
+fn controller_options(flags: &cli::Serve, client: &Client) -> Options {
     Options {
+        own_namespace: own_namespace(flags, client),
         delete_nested: flags.takeover_delete_nested,
         binder: flags.binder,
         orphan_grace: flags.orphan_grace,
         retention_interval: flags.retention_interval,
     }
+}
+
+fn own_namespace(flags: &cli::Serve, client: &Client) -> String {
+    let named = flags.namespace.clone();
+    named.unwrap_or_else(|| client.default_namespace().to_owned())
 }
 
 /// The parts that can be created only if the API server answers.
@@ -187,10 +193,7 @@ async fn prepare(
         "starting"
     );
     let replica = flags.replica.clone().unwrap_or_else(host_name);
-    let namespace = flags
-        .namespace
-        .clone()
-        .unwrap_or_else(|| client.default_namespace().to_owned());
+    let namespace = own_namespace(flags, &client);
     // With hostNetwork, two installations on one node may have replicas of the same name.
     let machine = format!("{replica} {namespace}/{} {}", flags.lease, installation.instance);
     let nfs = NfsOptions {

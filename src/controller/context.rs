@@ -58,8 +58,10 @@ pub struct Context {
 }
 
 /// The flags of `bindery serve` that the loops use.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Options {
+    /// Bindery's own namespace.
+    pub own_namespace: String,
     /// Whether nested directories may be deleted of volumes that nfs-subdir-external-provisioner created.
     pub delete_nested: bool,
     /// How much of the binding Bindery does.

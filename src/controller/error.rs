@@ -53,6 +53,12 @@ pub enum Error {
         fault = ApiFault::from(.1)
     )]
     PolicyNotWritten(String, kube::Error),
+    /// The directory of an archive is still the directory of a volume.
+    #[error("the cleanup of volume {0}, whose directory is this archive, has not ended")]
+    ArchiveInUse(String),
+    /// The object of an archive could not be written in Bindery's own namespace, to which it is to be moved.
+    #[error("the object could not be written in namespace {0}, to which it is moved before its namespace is deleted")]
+    NotMoved(String),
     /// The process is stopping, or another replica leads.
     #[error("this replica is stopping, or no longer leads")]
     NotLeading,
@@ -75,6 +81,8 @@ impl Error {
             Self::NotTakenOver(_) => "NotTakenOver",
             Self::Changed => "Changed",
             Self::VolumeGone => "VolumeGone",
+            Self::ArchiveInUse(_) => "ArchiveInUse",
+            Self::NotMoved(_) => "NotMoved",
             Self::NotLeading => "NotLeading",
         };
         name.to_owned()

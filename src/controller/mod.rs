@@ -1,18 +1,20 @@
 //! The loops that the leading replica runs.
 //!
 //! [`volumes`] binds volumes to their claims, and cleans them up when the claims are gone. [`claims`] provisions claims
-//! that have no volume yet. [`expansion`] raises the size of claims that request more. Each loop is a
-//! `kube::runtime::Controller`, or uses a timer if its objects cannot be watched. A function takes a [`Context`] if it
-//! only reads and reports, and a [`leader::Leader`] if it changes something. A function that works on one volume takes
-//! a [`volumes::step::Step`], which has both.
+//! that have no volume yet. [`expansion`] raises the size of claims that request more. [`archives`] keeps the objects of
+//! archives. [`retention`] checks the shares. Each loop is a `kube::runtime::Controller`, or uses a timer if its objects
+//! cannot be watched. A function takes a [`Context`] if it only reads and reports, and a [`leader::Leader`] if it changes
+//! something. A function that works on one volume takes a [`volumes::step::Step`], which has both.
 
 mod annotation_warnings;
+mod archives;
 mod claims;
 mod class_events;
 mod context;
 mod error;
 mod expansion;
 mod leader;
+mod retention;
 mod volumes;
 
 use std::sync::Arc;
@@ -32,8 +34,9 @@ pub async fn run(ctx: Arc<Context>, term: Term) {
         volumes::run(Arc::clone(&leader), stop.clone()),
         claims::run(Arc::clone(&leader), stop.clone()),
         expansion::run(Arc::clone(&leader), stop.clone()),
+        archives::run(Arc::clone(&leader), stop.clone()),
         stop.run_until_cancelled(class_events::run(&leader.ctx)),
-        stop.run_until_cancelled(volumes::retention::run(&leader)),
+        stop.run_until_cancelled(retention::run(&leader)),
         stop.run_until_cancelled(volumes::empty_trash::run(&leader, handed_over)),
         stop.run_until_cancelled(volumes::identities::run(&leader)),
     );

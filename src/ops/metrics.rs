@@ -1,6 +1,7 @@
 //! Metrics, in the OpenMetrics format. No label has the name of a Kubernetes object. One has the name of an NFS server,
 //! and only while that server does not answer.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use futures::future::{Either, select};
@@ -11,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use crate::model::archive::ArchivePhase;
 use crate::model::endpoint::Endpoint;
 
 /// One label: its name and its value.
@@ -29,6 +31,7 @@ pub struct Metrics {
     pub removed_from_trash: Counter,
     /// Failed attempts to remove a directory from the trash.
     pub not_removed_from_trash: Counter,
+    archives: Family<Label, Gauge>,
     down: Family<Label<String>, Gauge>,
     not_sent: Family<Label, Counter>,
     webhook_rejected: Family<Label, Counter>,
@@ -66,6 +69,11 @@ impl Default for Metrics {
                 &mut registry,
                 "trash_failed",
                 "Failed attempts to remove a directory from the trash; each is tried again",
+            ),
+            archives: register(
+                &mut registry,
+                "archives",
+                "Objects of archives, by phase; only the replica with the Lease counts them, once in each round",
             ),
             down: register(
                 &mut registry,
@@ -143,6 +151,21 @@ impl Metrics {
     /// Sets the number of directories in the trash.
     pub fn in_trash(&self, directories: usize) {
         self.in_trash.set(i64::try_from(directories).unwrap_or(i64::MAX));
+    }
+
+    /// Sets the number of objects of archives in each phase. Without objects, the metric does not exist.
+    pub fn archives(&self, phases: impl Iterator<Item = ArchivePhase>) {
+        let mut counts = BTreeMap::new();
+        for phase in phases {
+            *counts.entry(phase).or_insert(0) += 1;
+        }
+        for phase in ArchivePhase::ALL {
+            let label = [("phase", phase.as_str())];
+            match counts.get(&phase) {
+                Some(&count) => drop(self.archives.get_or_create(&label).set(count)),
+                None => drop(self.archives.remove(&label)),
+            }
+        }
     }
 
     /// Sets whether an NFS server is down.

@@ -5,6 +5,7 @@
 //! combines them. For a volume, [`reconcile`] reads what is recorded on the volume and nothing else.
 
 pub mod annotations;
+pub mod archives;
 pub mod class;
 pub mod conflict;
 pub mod decide;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use bindery::model::archive::ArchivePhase;
 use bindery::model::directory::Share;
 use bindery::ops::metrics::Metrics;
 
@@ -97,6 +98,7 @@ fn exposed() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(metrics.wait("api", async {}));
     metrics.step("bound");
+    metrics.archives([ArchivePhase::Available].into_iter());
     metrics.server_down(&endpoint(), true);
     metrics.not_sent("down");
     metrics.webhook_rejected("unknown_path");

@@ -69,6 +69,13 @@ impl Bed {
         Client::try_from(config).expect("a client")
     }
 
+    /// Returns a client that impersonates this user, who has only the permissions that a test grants.
+    pub async fn user(&self, user: &str) -> Client {
+        let mut config = config(&self.kubeconfig).await;
+        config.auth_info.impersonate = Some(user.to_owned());
+        Client::try_from(config).expect("a client")
+    }
+
     /// Returns a client with the permissions of Bindery.
     pub async fn bindery(&self) -> Client {
         Client::try_from(config(&self.bindery_kubeconfig).await).expect("a client")

@@ -1,6 +1,7 @@
 //! Support for the integration tests: real processes and objects, each behind a small type.
 
 pub mod api_relay;
+pub mod archives;
 pub mod audit;
 pub mod bed;
 pub mod bindery;

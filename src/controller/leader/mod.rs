@@ -1,5 +1,6 @@
 //! The state of one term of leadership.
 
+pub mod archive_objects;
 pub mod backoff;
 pub mod kcm_nudge;
 pub mod server_queue;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use self::archive_objects::ArchiveObjects;
 use self::backoff::Backoff;
 use self::kcm_nudge::KcmNudge;
 use self::server_queue::ServerQueue;
@@ -25,6 +27,9 @@ use crate::model::directory::{Directory, Share};
 const PARALLEL: usize = 16;
 /// The maximum number of claims of one share that are provisioned at the same time.
 const PARALLEL_CLAIMS: usize = 8;
+
+/// The maximum number of objects of archives of one NFS server that are reconciled at the same time.
+const PARALLEL_ARCHIVES: usize = 4;
 
 /// A directory in the trash.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +53,11 @@ pub struct Leader {
     pub cleanup_queue: ServerQueue,
     /// Claims that wait to be provisioned.
     pub claim_queue: ServerQueue,
-    /// The number of failures in a row of each volume and each claim.
+    /// Objects of archives that wait for an NFS server.
+    pub archive_queue: ServerQueue,
+    /// The objects of archives.
+    pub archives: ArchiveObjects,
+    /// The number of failures in a row of each volume, claim and archive.
     pub backoff: Backoff,
     /// The time since the last change of each volume.
     pub unchanged_since: UnchangedSince,
@@ -69,6 +78,8 @@ impl Leader {
             bind_queue: ServerQueue::new(PARALLEL),
             cleanup_queue: ServerQueue::new(PARALLEL),
             claim_queue: ServerQueue::new(PARALLEL_CLAIMS),
+            archive_queue: ServerQueue::new(PARALLEL_ARCHIVES),
+            archives: ArchiveObjects::default(),
             backoff: Backoff::default(),
             unchanged_since: UnchangedSince::default(),
             waiters: CleanupWaiters::default(),

@@ -11,7 +11,7 @@ use super::file_system::AtPath;
 use super::find::FoundAt;
 use super::overlap::OverlapState;
 use super::step::Step;
-use super::{file_system, find, move_aside, overlap, put_back};
+use super::{archive_object, file_system, find, move_aside, overlap, put_back};
 use crate::cluster::patch;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
@@ -48,7 +48,7 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record
         Dispose::RemoveUnused => remove_unused(step).await?,
         Dispose::Delete => {
             tests = same_policy(volume, record);
-            move_to(step, Destination::Trash, Report::InTrash).await?
+            move_to(step, Destination::Trash, |place, _| Report::InTrash(place)).await?
         }
         Dispose::Archive => {
             tests = same_policy(volume, record);
@@ -112,11 +112,12 @@ async fn keep(step: Step<'_>, at_its_path: Report, moved: &str) -> Result<Report
             Ok(_) | Err(_) => return Ok(at_its_path),
         }
     }
-    let report = |place: Directory| {
+    let report = |place: Directory, object: Option<String>| {
         if place == record.directory {
             at_its_path
         } else {
-            Report::Warning(reason::RETAINED, format!("{moved} is kept as {place}"))
+            let object = object.map_or_else(String::new, |object| format!("; its object is Archive {object}"));
+            Report::Warning(reason::RETAINED, format!("{moved} is kept as {place}{object}"))
         }
     };
     move_to(step, Destination::Keep, report).await
@@ -162,21 +163,28 @@ async fn archive(step: Step<'_>) -> Result<Report, Error> {
     if remove_if_empty(step).await? {
         return Ok(Report::None);
     }
-    let report = |place| Report::Normal(reason::ARCHIVED, format!("is archived as {place}"));
+    let report = |place: Directory, object: Option<String>| {
+        let object = object.map_or_else(String::new, |object| format!("; its object is Archive {object}"));
+        Report::Normal(reason::ARCHIVED, format!("is archived as {place}{object}"))
+    };
     move_to(step, Destination::Archive(step.record.retention), report).await
 }
 
-/// Moves the directory, and returns the report for its new place, or the report that it was not found. Fails if it was
+/// Moves the directory. If it is an archive then, writes the object of the archive, before the finalizer is removed.
+/// Returns the report for its new place and its object, or the report that it was not found. Fails if it was
 /// not found and the server may export another file system: then the directory may still exist, and the volume is its
 /// only record.
 async fn move_to(
     step: Step<'_>,
     destination: Destination,
-    report: impl FnOnce(Directory) -> Report,
+    report: impl FnOnce(Directory, Option<String>) -> Report,
 ) -> Result<Report, Error> {
     let (at_path, absent) = match move_aside::move_directory(step, destination).await? {
-        FoundAt::Path(_) => return Ok(report(step.record.directory.clone())),
-        FoundAt::Moved(_, place) => return Ok(report(place)),
+        FoundAt::Path(_) => return Ok(report(step.record.directory.clone(), None)),
+        FoundAt::Moved(identity, place) => {
+            let object = archive_object::write_for_volume(step, identity, &place).await?;
+            return Ok(report(place, object));
+        }
         FoundAt::Replaced => (AtPath::Another, replaced()),
         FoundAt::Missing => {
             let what = "does not exist: an earlier attempt or someone else has moved or removed it";

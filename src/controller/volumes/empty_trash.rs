@@ -1,6 +1,6 @@
 //! Removes the directories in the trash. Their volumes may not exist any more.
 //!
-//! Trigger: a cleanup, or a round of [`super::retention`], sends a directory. Each directory has its own task, which
+//! Trigger: a cleanup, or a round of [`crate::controller::retention`], sends a directory. Each directory has its own task, which
 //! ends when the directory is gone or must not be removed. For each server at most three tasks run at the same time.
 //! After each call a task lets the next one run, so a large tree does not delay small ones. A removal that fails is
 //! retried after a pause that doubles, or when the server answers again.

@@ -1,6 +1,6 @@
 //! Reports volumes in use whose directory does not exist any more.
 //!
-//! Trigger: a round of [`super::retention`], because a share cannot be watched. A server can lose directories of bound
+//! Trigger: a round of [`crate::controller::retention`], because a share cannot be watched. A server can lose directories of bound
 //! claims: with the export option `async`, and on btrfs, Linux answers before its disk has the change, and a crash undoes
 //! the last changes. Pods with such a claim cannot mount it, so the claim and the volume get an Event. Bindery does not create
 //! the directory again by itself, because an empty directory would hide from the pods that data is missing. An

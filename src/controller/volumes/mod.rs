@@ -6,6 +6,9 @@
 //! ([`error_policy`]). Each server has its own queue.
 
 mod aliases;
+pub mod archive_home;
+pub mod archive_object;
+pub mod archive_owner;
 mod bind;
 mod class_mismatch;
 mod cleanup;
@@ -13,20 +16,20 @@ mod complete_claim;
 mod destination;
 pub mod empty_trash;
 mod error_policy;
-mod file_system;
+pub mod file_system;
 mod find;
 pub mod identities;
 mod legacy;
 mod live;
-mod lost_directories;
+pub mod lost_directories;
 mod move_aside;
 mod other_installation;
 mod overlap;
-mod put_back;
+pub mod put_back;
 mod reconcile;
-pub mod retention;
-mod step;
-mod trash_roots;
+pub mod step;
+pub mod trash_archive;
+pub mod trash_roots;
 mod triggers;
 
 use std::future::ready;

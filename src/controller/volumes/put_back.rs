@@ -5,7 +5,7 @@
 //! the inode number of a removed directory to the next one (ext4 does at once). So after each move Bindery checks that
 //! the volume still exists and is still being deleted. If not, it moves the directory back, with all of its files.
 //! Programs that use the directory notice nothing, because NFS clients use file handles. If the process dies in
-//! between, or the check fails, the rounds of [`super::retention`] and [`super::empty_trash`] move the directory back:
+//! between, or the check fails, the rounds of [`crate::controller::retention`] and [`super::empty_trash`] move the directory back:
 //! the newer volume records its identity.
 
 use serde_json::{Value, json};

@@ -1,10 +1,11 @@
-//! Checks all shares in rounds: moves expired archives to the trash, sends the directories in the trash to
-//! [`super::empty_trash`], and looks for [`super::lost_directories`].
+//! Checks all shares in rounds: moves expired archives to the trash, compares the others with their objects
+//! ([`super::archives::follow`]), sends the directories in the trash to [`super::volumes::empty_trash`], and looks for
+//! [`super::volumes::lost_directories`].
 //!
 //! Triggers: a timer, because a share cannot be watched; and a server that answers again. The name of an archive
 //! contains its installation and the time when it expires. The archive of a volume whose cleanup has not ended is kept,
 //! because the policy may still change. The directory of a volume that is not being deleted is moved back to its path.
-//! Archives and trash are in the trash roots of the share ([`TrashRoot`]).
+//! Archives and trash are in the trash roots of the share ([`crate::model::directory::TrashRoot`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -15,17 +16,18 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::{lost_directories, put_back, trash_roots};
+use super::archives::follow::{self, Round};
+use super::volumes::archive_owner::{self, OwnerState};
+use super::volumes::{lost_directories, trash_archive, trash_roots};
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::model::directory::{Directory, InTrash, Share, TrashRoot};
-use crate::model::volume::Record;
+use crate::model::directory::{ArchiveName, Directory, InTrash, Share};
 use crate::policy::class::Class;
-use crate::storage::Moved;
 
-/// Makes a round now and after each interval. When a server answers again, checks its shares at once. Never returns.
+/// Makes a round now, after each interval, and when the objects of archives are known. When a server answers again, checks
+/// its shares at once. Never returns.
 pub async fn run(leader: &Leader) {
     let pause = leader.ctx.options.retention_interval;
     let mut back = pin!(leader.ctx.outages.recoveries());
@@ -35,6 +37,7 @@ pub async fn run(leader: &Leader) {
         loop {
             tokio::select! {
                 () = &mut next => break,
+                () = leader.archives.until_filled() => break,
                 Some(server) = back.next() => clean_shares(leader, |share| server.may_concern(share.server()), pause).await,
             }
         }
@@ -44,8 +47,9 @@ pub async fn run(leader: &Leader) {
 /// The volumes of this installation. The key is the tag in the names of their archives.
 type Owners = HashMap<String, Arc<CachedVolume>>;
 
-/// Returns every share that a class or a volume of this installation names.
-fn shares(ctx: &Context) -> BTreeSet<Share> {
+/// Returns every share that a class, a volume or the object of an archive of this installation names.
+fn shares(leader: &Leader) -> BTreeSet<Share> {
+    let ctx = &leader.ctx;
     let classes = ctx.cluster.classes.store().state();
     let ours = classes
         .iter()
@@ -57,11 +61,12 @@ fn shares(ctx: &Context) -> BTreeSet<Share> {
         let ours = ctx.is_own(volume);
         Some(volume.record.as_ref().ok().filter(|_| ours)?.share.clone())
     });
-    of_classes.chain(of_volumes).collect()
+    let of_archives = follow::shares(leader).into_iter();
+    of_classes.chain(of_volumes).chain(of_archives).collect()
 }
 
 async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
-    for share in shares(&leader.ctx).into_iter().filter(which) {
+    for share in shares(leader).into_iter().filter(which) {
         let cleaned = clean_share(leader, &share).await;
         let looked = lost_directories::report(leader, &share).await;
         if let Err(error) = cleaned.and(looked) {
@@ -69,6 +74,7 @@ async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Du
                                     retries in {pause:?}: {error}");
         }
     }
+    follow::count(leader);
 }
 
 /// Checks one share. If the NFS server refuses a request, the round continues with the next entry. If the NFS server or
@@ -85,12 +91,21 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
             }
         }
     }
+    let mut round = Round::begin(leader, share);
     for root in &trash_roots {
         let names = ctx.storage.list(share, root.directory(), storage_deadline()).await?;
         // The volumes are read after the list, so that the volume of each archive in the list is among them.
         let owners = owners(ctx);
         for name in names {
-            match check_archive(leader, share, root, &name, &owners).await {
+            let Some(archive) = ArchiveName::read(&name, &ctx.installation.instance) else {
+                continue;
+            };
+            let Some(place) = root.child(&name) else { continue };
+            if let Some(round) = &mut round {
+                round.see(&archive);
+            }
+            let checked = check_archive(leader, share, &place, &archive, &owners, round.as_ref()).await;
+            match checked {
                 Err(Error::Storage(error)) if !error.unanswered() => {
                     tracing::warn!(%share, name, "could not handle this entry of the share; Bindery retries in the \
                                                   next round: {error}");
@@ -100,38 +115,38 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
             }
         }
     }
-    Ok(())
+    match &round {
+        Some(round) => round.finish().await,
+        None => Ok(()),
+    }
 }
 
+/// Checks one archive: moves it back to its volume, or moves it to the trash if it has expired, or compares it with its
+/// object.
 async fn check_archive(
     leader: &Leader,
     share: &Share,
-    root: &TrashRoot,
-    name: &str,
+    place: &Directory,
+    name: &ArchiveName<'_>,
     owners: &Owners,
+    round: Option<&Round<'_>>,
 ) -> Result<(), Error> {
-    let ctx = &leader.ctx;
-    if let Some(owner) = Directory::tag_of(name).and_then(|tag| owners.get(tag))
-        && let Some(place) = root.child(name)
+    if let Some(owner) = owners.get(name.tag())
+        && archive_owner::owner_state(leader, &owner.read().name, share, place).await? != OwnerState::Free
     {
-        let owner = &owner.read().name;
-        if put_back::put_back_to_owner(leader, owner, share, &place).await?
-            || is_being_moved_to(ctx, owner, &place).await?
-        {
-            return Ok(());
-        }
+        return Ok(());
     }
-    match Directory::expiring(name, &ctx.installation.instance) {
-        Some((archive, until)) if until <= Timestamp::now() => expire(leader, share, root, &archive).await,
-        _ => Ok(()),
+    if name.until.is_some_and(|until| until <= Timestamp::now()) {
+        let is_in_trash = expire(leader, share, place).await?;
+        return match round.filter(|_| is_in_trash) {
+            Some(round) => round.expired(name).await,
+            None => Ok(()),
+        };
     }
-}
-
-/// Returns whether the volume still exists, and records this place for its directory or has an invalid record.
-async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Error> {
-    let volume = ctx.cluster.volume(owner).await?;
-    let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
-    Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
+    match round {
+        Some(round) => round.follow(place, name).await,
+        None => Ok(()),
+    }
 }
 
 /// Returns the volumes of all shares, because one share may have several names.
@@ -148,22 +163,16 @@ fn owners(ctx: &Context) -> Owners {
         .collect()
 }
 
-async fn expire(leader: &Leader, share: &Share, root: &TrashRoot, archive: &Directory) -> Result<(), Error> {
+/// Moves an archive to the trash. Returns whether it was moved.
+async fn expire(leader: &Leader, share: &Share, place: &Directory) -> Result<bool, Error> {
     let ctx = &leader.ctx;
-    let trash = root.place(&Directory::in_trash_without_uid(
-        &ctx.installation.instance,
-        archive.as_str(),
-    ));
-    let archive = &root.place(archive);
-    let Some(identity) = ctx.look_up(share, archive).await? else {
-        return Ok(());
+    let Some(identity) = ctx.look_up(share, place).await? else {
+        return Ok(false);
     };
-    trash_roots::make_trash(leader, share, root).await?;
-    leader.may_act()?;
-    if ctx.rename(share, archive, identity, &trash).await? == Moved::Done {
-        tracing::info!(%share, %archive, "the archive has expired and is removed");
-        ctx.metrics.step("archive_expired");
-        leader.remove_from_trash(share, trash);
+    if !trash_archive::move_to_trash(leader, share, place, identity).await? {
+        return Ok(false);
     }
-    Ok(())
+    tracing::info!(%share, archive = %place, "the archive has expired and is removed");
+    ctx.metrics.step("archive_expired");
+    Ok(true)
 }

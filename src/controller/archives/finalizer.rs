@@ -1,0 +1,79 @@
+//! Writes to the metadata of the objects of archives, with preconditions.
+
+use json_patch::{Patch as Operations, PatchOperation};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::cluster::patch::{self, is_not_found, set, test};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::model::archive::Archive;
+use crate::model::names;
+
+/// Adds Bindery's finalizer, if the object has not changed.
+pub async fn add(archives: &Api<Archive>, archive: &Archive) -> Result<(), Error> {
+    let mut finalizers = archive.finalizers().to_vec();
+    finalizers.push(names::ARCHIVE_FINALIZER.to_owned());
+    let version = test("/metadata/resourceVersion", json!(archive.resource_version()));
+    apply(
+        archives,
+        archive,
+        vec![version, set("/metadata/finalizers", json!(finalizers))],
+    )
+    .await
+}
+
+/// Removes Bindery's finalizer. It is also a success if the object is gone.
+pub async fn remove(archives: &Api<Archive>, archive: &Archive) -> Result<(), Error> {
+    let mut finalizers = archive.finalizers().iter();
+    let Some(index) = finalizers.position(|held| held == names::ARCHIVE_FINALIZER) else {
+        return Ok(());
+    };
+    let path = format!("/metadata/finalizers/{index}");
+    let removal = vec![test(&path, json!(names::ARCHIVE_FINALIZER)), patch::remove(&path)];
+    apply(archives, archive, removal).await
+}
+
+/// Deletes an object without its directory: marks it as deleted, and removes the finalizer.
+pub async fn delete_object(archives: &Api<Archive>, archive: &Archive) -> Result<(), Error> {
+    if archive.metadata.deletion_timestamp.is_none() {
+        let same = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: archive.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match archives.delete(&archive.name_any(), &same).await {
+            Err(error) if is_not_found(&error) => return Ok(()),
+            deleted => drop(deleted?),
+        }
+    }
+    remove(archives, archive).await
+}
+
+/// Sets an annotation.
+pub async fn annotate(ctx: &Context, archive: &Archive, key: &str, value: &str) -> Result<(), Error> {
+    let archives: Api<Archive> = Api::namespaced(ctx.cluster.client.clone(), &archive.namespace().unwrap_or_default());
+    let fields = json!({"metadata": {"uid": archive.uid(), "annotations": {key: value}}});
+    archives
+        .patch(&archive.name_any(), &PatchParams::default(), &Patch::Merge(fields))
+        .await?;
+    Ok(())
+}
+
+async fn apply(archives: &Api<Archive>, archive: &Archive, mut operations: Vec<PatchOperation>) -> Result<(), Error> {
+    operations.insert(
+        0,
+        test("/metadata/uid", json!(archive.uid().map_or(Value::Null, Value::from))),
+    );
+    let operations = Patch::Json::<()>(Operations(operations));
+    match archives
+        .patch(&archive.name_any(), &PatchParams::default(), &operations)
+        .await
+    {
+        Err(error) if is_not_found(&error) => Ok(()),
+        done => Ok(done.map(drop)?),
+    }
+}

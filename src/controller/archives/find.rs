@@ -1,0 +1,87 @@
+//! Finds the directory of an archive on its share.
+
+use crate::controller::context::{Context, storage_deadline};
+use crate::controller::error::Error;
+use crate::controller::volumes::file_system;
+use crate::model::archive::ArchiveRecord;
+use crate::model::directory::{ArchiveName, Directory, TrashRoot};
+
+/// Where the directory of an archive was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Here.
+    At(Directory),
+    /// Another directory has the name of the archive.
+    Replaced(Directory),
+    /// Nowhere. The share shows the same file system as before.
+    Missing,
+}
+
+/// Looks for the directory at the place where it was last seen.
+pub async fn find(ctx: &Context, record: &ArchiveRecord) -> Result<Found, Error> {
+    match at(ctx, record, &record.directory).await? {
+        Some(found) => Ok(found),
+        None => missing(ctx, record).await,
+    }
+}
+
+/// Looks for the directory at the place where it was last seen, and then for an archive of another name that has the same
+/// key: a person may have changed its expiry on the server.
+pub async fn find_renamed(ctx: &Context, record: &ArchiveRecord) -> Result<Found, Error> {
+    if let Some(found) = at(ctx, record, &record.directory).await? {
+        return Ok(found);
+    }
+    let root = TrashRoot::containing(&record.directory);
+    let names = ctx
+        .storage
+        .list(&record.share, root.directory(), storage_deadline())
+        .await?;
+    let is_it = |name: &&String| {
+        ArchiveName::read(name, &ctx.installation.instance).is_some_and(|archive| archive.key == record.key)
+    };
+    for place in names.iter().filter(is_it).filter_map(|name| root.child(name)) {
+        if let Some(found) = at(ctx, record, &place).await? {
+            return Ok(found);
+        }
+    }
+    missing(ctx, record).await
+}
+
+/// Looks at one place. Returns `None` if nothing is there.
+async fn at(ctx: &Context, record: &ArchiveRecord, place: &Directory) -> Result<Option<Found>, Error> {
+    let found = ctx.look_up(&record.share, place).await?;
+    match found {
+        None => Ok(None),
+        Some(identity) if identity == record.identity => Ok(Some(Found::At(place.clone()))),
+        Some(identity) if identity.fsid == record.identity.fsid => Ok(Some(Found::Replaced(place.clone()))),
+        Some(_) => Err(changed(record)),
+    }
+}
+
+/// Checks that the share shows the same file system as before: otherwise its disk may not be mounted, and the archive
+/// still exists.
+async fn missing(ctx: &Context, record: &ArchiveRecord) -> Result<Found, Error> {
+    let (share, directory) = (&record.share, &record.directory);
+    if let Some(before) = record.share_id {
+        let now = ctx.storage.identify(share, storage_deadline()).await?;
+        if !file_system::is_same(before, now) {
+            return Err(changed(record));
+        }
+    }
+    let above = ctx.storage.above(share, directory, storage_deadline()).await?;
+    if above.identity.fsid == record.identity.fsid {
+        Ok(Found::Missing)
+    } else {
+        Err(changed(record))
+    }
+}
+
+fn changed(record: &ArchiveRecord) -> Error {
+    Error::FileSystemChanged(format!(
+        "archive {} of share {} was not found, and the share shows another file system than before. Nothing is changed. \
+         Check that the server has mounted the file system that it exports. If its fsid= or its disk was changed on \
+         purpose, an administrator can remove the finalizer of this object: the directory is kept, and gets another \
+         object",
+        record.directory, record.share
+    ))
+}

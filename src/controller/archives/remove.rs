@@ -1,0 +1,89 @@
+//! Removes the directory of an archive whose object somebody has deleted.
+//!
+//! What an object says is not trusted alone. Its directory is moved to the trash only if it has the name of an archive of
+//! the volume that the object names, and the identity that the object records; if no other object names it; and if its
+//! volume is gone. Otherwise the directory is kept, and an Event says why.
+
+use kube::ResourceExt;
+
+use super::find::{self, Found};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::leader::Leader;
+use crate::controller::volumes::archive_object;
+use crate::controller::volumes::archive_owner::{self, OwnerState};
+use crate::controller::volumes::trash_archive;
+use crate::failpoints::{self, Point};
+use crate::model::archive::{Archive, ArchiveRecord};
+use crate::model::names::is_object_name;
+
+/// What happened to the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the trash.
+    Removed,
+    /// It was gone before.
+    Gone,
+    /// It is kept, for this reason.
+    Kept(String),
+}
+
+/// Moves the directory of an archive to the trash.
+pub async fn remove(leader: &Leader, archive: &Archive, record: &ArchiveRecord) -> Result<Outcome, Error> {
+    let ctx = &leader.ctx;
+    if let Some(other) = other_object(ctx, archive).await? {
+        return Ok(Outcome::Kept(format!("Archive {other} has the same directory")));
+    }
+    if is_in_trash(ctx, record).await? {
+        return Ok(Outcome::Removed);
+    }
+    let place = match find::find_renamed(ctx, record).await? {
+        Found::Missing => return Ok(Outcome::Gone),
+        Found::Replaced(place) => {
+            return Ok(Outcome::Kept(format!(
+                "directory {place} of share {} is not the directory that this Archive was written for",
+                record.share
+            )));
+        }
+        Found::At(place) => place,
+    };
+    if let Some(owner) = owner_of(archive) {
+        match archive_owner::owner_state(leader, owner, &record.share, &place).await? {
+            OwnerState::Free => {}
+            OwnerState::InCleanup => return Err(Error::ArchiveInUse(owner.to_owned())),
+            OwnerState::PutBack => {
+                return Ok(Outcome::Kept(format!(
+                    "it is the directory of volume {owner}, which is in use"
+                )));
+            }
+        }
+    }
+    if !trash_archive::move_to_trash(leader, &record.share, &place, record.identity).await? {
+        return Err(Error::Changed);
+    }
+    failpoints::point(Point::ArchiveInTrash);
+    tracing::info!(archive = archive_object::shown(archive), share = %record.share, directory = %place, "moved to the trash");
+    Ok(Outcome::Removed)
+}
+
+/// Returns the name of the volume whose directory the archive was. The object of an archive from which only the name was
+/// known names none, and is written only if no volume of this installation has that directory.
+pub fn owner_of(archive: &Archive) -> Option<&str> {
+    archive.spec.volume_name.as_deref().filter(|name| is_object_name(name))
+}
+
+/// Returns another object with the same directory that is not being deleted.
+pub async fn other_object(ctx: &Context, archive: &Archive) -> Result<Option<String>, Error> {
+    let Some(key) = archive.spec.key() else { return Ok(None) };
+    let all = archive_object::with_key(ctx, key).await?;
+    let other = all
+        .iter()
+        .find(|other| other.uid() != archive.uid() && other.metadata.deletion_timestamp.is_none());
+    Ok(other.map(archive_object::shown))
+}
+
+/// Returns whether an earlier attempt has moved the directory to the trash.
+async fn is_in_trash(ctx: &Context, record: &ArchiveRecord) -> Result<bool, Error> {
+    let trash = trash_archive::in_trash(&ctx.installation.instance, &record.directory);
+    Ok(ctx.look_up(&record.share, &trash).await? == Some(record.identity))
+}

@@ -1,0 +1,92 @@
+//! Writes the status of the object of an archive.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::Api;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::find::Found;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord, ArchiveStatus, FOUND};
+use crate::model::names::reason;
+
+/// Writes the status if it differs from what was found on the share.
+pub async fn write(ctx: &Context, archive: &Archive, record: &ArchiveRecord, found: &Found) -> Result<(), Error> {
+    let before = archive.status.as_ref();
+    let now = status(record, found, before, Timestamp::now());
+    if before == Some(&now) {
+        return Ok(());
+    }
+    let archives: Api<Archive> = Api::namespaced(ctx.cluster.client.clone(), &archive.namespace().unwrap_or_default());
+    let mut fields = json!({
+        "metadata": {"uid": archive.uid(), "resourceVersion": archive.resource_version()},
+        "status": now,
+    });
+    if now.expires_at.is_none() {
+        fields["status"]["expiresAt"] = json!(null);
+    }
+    archives
+        .patch_status(&archive.name_any(), &PatchParams::default(), &Patch::Merge(fields))
+        .await?;
+    let was_missing = before.is_some_and(|before| before.phase == ArchivePhase::Missing);
+    if now.phase == ArchivePhase::Missing && !was_missing {
+        let note = format!(
+            "directory {} of share {} was not found; this Archive is deleted after a day if it does not return",
+            record.directory, record.share
+        );
+        ctx.events.warn(archive, reason::ARCHIVE_MISSING, note);
+    }
+    Ok(())
+}
+
+fn status(record: &ArchiveRecord, found: &Found, before: Option<&ArchiveStatus>, now: Timestamp) -> ArchiveStatus {
+    let (phase, directory, is_found, why, message) = match found {
+        Found::At(place) => (
+            ArchivePhase::Available,
+            place,
+            "True",
+            "Found",
+            "the directory is on the share",
+        ),
+        Found::Replaced(place) => (
+            ArchivePhase::Missing,
+            place,
+            "False",
+            "Replaced",
+            "another directory has the name of the archive",
+        ),
+        Found::Missing => (
+            ArchivePhase::Missing,
+            &record.directory,
+            "False",
+            "Missing",
+            "the directory is not on the share",
+        ),
+    };
+    let same = before.and_then(|before| {
+        let mut conditions = before.conditions.iter();
+        conditions.find(|condition| condition.type_ == FOUND && condition.status == is_found)
+    });
+    let condition = Condition {
+        type_: FOUND.to_owned(),
+        status: is_found.to_owned(),
+        reason: why.to_owned(),
+        message: message.to_owned(),
+        last_transition_time: same.map_or(Time(seconds(now)), |same| same.last_transition_time.clone()),
+        observed_generation: None,
+    };
+    ArchiveStatus {
+        phase,
+        directory: directory.to_string(),
+        expires_at: directory.archive_times().and_then(|(_, until)| until).map(Time),
+        conditions: vec![condition],
+    }
+}
+
+/// The API has no fractions of a second in this field.
+fn seconds(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}

@@ -1,0 +1,38 @@
+//! The volume of an archive, if it still exists.
+
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::leader::Leader;
+use crate::model::directory::{Directory, Share};
+use crate::model::volume::Record;
+
+use super::put_back;
+
+/// What the volume of an archive says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerState {
+    /// The volume is gone, or its directory is elsewhere.
+    Free,
+    /// The cleanup of the volume has not ended, so its policy may still change.
+    InCleanup,
+    /// The volume is in use. Bindery has moved the directory back to its path.
+    PutBack,
+}
+
+/// Reads the volume of an archive, and moves the directory back if the volume is in use.
+pub async fn owner_state(leader: &Leader, owner: &str, share: &Share, place: &Directory) -> Result<OwnerState, Error> {
+    if put_back::put_back_to_owner(leader, owner, share, place).await? {
+        return Ok(OwnerState::PutBack);
+    }
+    if is_being_moved_to(&leader.ctx, owner, place).await? {
+        return Ok(OwnerState::InCleanup);
+    }
+    Ok(OwnerState::Free)
+}
+
+/// Returns whether the volume still exists, and records this place for its directory or has an invalid record.
+async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Error> {
+    let volume = ctx.cluster.volume(owner).await?;
+    let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
+    Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))
+}
