@@ -56,8 +56,8 @@ pub enum Command {
     /// admitted, Bindery was not asked, or Bindery cannot use the share; 2 if something could not be read, or the
     /// command was interrupted.
     Check(Box<Check>),
-    /// Removes Bindery's finalizer from all volumes and deletes the webhook configuration, so that Bindery can be
-    /// removed from the cluster.
+    /// Removes Bindery's finalizer from all volumes and archives, and deletes the webhook configuration, so that Bindery
+    /// can be removed from the cluster.
     ///
     /// Stop all replicas first. Each volume of this installation gets the reclaim policy Retain and loses Bindery's
     /// finalizer. Claims, volumes and directories stay as they are. Only volumes that no claim ever used are deleted. A

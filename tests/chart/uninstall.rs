@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::{check_success, kubectl};
 use crate::backup_restore::run;
+use crate::support::archives::place;
+use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, volume_name};
 use crate::support::wait::eventually;
@@ -99,6 +101,32 @@ async fn uninstall_waits_for_the_lease_of_a_dead_replica_and_a_dry_run_writes_no
         "-o=jsonpath={.spec.holderIdentity}",
     ];
     assert_eq!(kubectl(&holder, ""), "", "acquired, and released again");
+}
+
+#[tokio::test]
+async fn after_uninstall_a_namespace_with_archives_can_be_deleted_and_the_data_stays() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    std::fs::write(directory(&volume).join("precious"), "data").unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    let archive = scene.until_archived("data").await;
+    bindery.kill();
+    let would = check_success("a dry run", uninstall(&bindery, &["--dry-run"]));
+    let line = |would: &str| format!("archives: finalizer of 1 objects {would}removed; their directories stay\n");
+    assert!(would.contains(&line("would be ")), "{would}");
+    assert_eq!(
+        scene.until_archived("data").await.metadata.finalizers,
+        archive.metadata.finalizers
+    );
+    let output = check_success("uninstall", uninstall(&bindery, &[]));
+    assert!(output.contains(&line("")), "{output}");
+    assert_eq!(scene.until_archived("data").await.metadata.finalizers, None);
+    scene.delete_namespace(&scene.name).await;
+    assert!(scene.own_archives().await.is_empty());
+    let kept = Bed::get().export.join(place(&archive)).join("precious");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "data");
 }
 
 #[tokio::test]

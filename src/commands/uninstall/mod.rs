@@ -1,9 +1,11 @@
-//! `bindery uninstall --keep-data`: removes Bindery's finalizer from every volume, so that Bindery can be removed.
+//! `bindery uninstall --keep-data`: removes Bindery's finalizer from every volume and every archive, so that Bindery can be
+//! removed.
 //!
 //! Order: acquire the Lease, so that no replica runs; delete the webhook configuration, so that no new volumes are
-//! created; then change each volume, in one write, or two if it is deleted. If the command is interrupted, a second run
+//! created; then change each volume, in one write, or two if it is deleted; then each archive. If the command is interrupted, a second run
 //! does the rest. [`crate::policy::uninstall`] decides what is done with each volume.
 
+mod archives;
 mod replicas;
 mod volumes;
 
@@ -12,6 +14,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 
+use self::archives::Archives;
 use self::volumes::Volumes;
 use crate::cli;
 use crate::cluster::client::{connect, installation};
@@ -39,6 +42,7 @@ pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
     let client = connect(kubeconfig).await?;
     let installation = installation(provisioner_name, instance, &client).await?;
     let uninstall = Uninstall {
+        archives: Archives::new(client.clone(), installation.clone(), dry_run),
         volumes: Volumes::new(client.clone(), installation, unfinished, dry_run),
         configuration: webhook_configuration,
         client: client.clone(),
@@ -71,6 +75,7 @@ pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
 
 /// One run of the command.
 struct Uninstall {
+    archives: Archives,
     volumes: Volumes,
     configuration: String,
     client: Client,
@@ -121,6 +126,10 @@ impl Uninstall {
                 volume.owner(),
                 volume.release_command()
             );
+        }
+        let released = self.archives.release_all(term).await?;
+        if released > 0 {
+            println!("archives: finalizer of {released} objects {would}removed; their directories stay");
         }
         println!("volumes {would}done: {done}, skipped: {skipped}");
         if skipped > 0 {

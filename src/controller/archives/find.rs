@@ -2,7 +2,6 @@
 
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
-use crate::controller::volumes::file_system;
 use crate::model::archive::ArchiveRecord;
 use crate::model::directory::{ArchiveName, Directory, TrashRoot};
 
@@ -64,7 +63,7 @@ async fn missing(ctx: &Context, record: &ArchiveRecord) -> Result<Found, Error> 
     let (share, directory) = (&record.share, &record.directory);
     if let Some(before) = record.share_id {
         let now = ctx.storage.identify(share, storage_deadline()).await?;
-        if !file_system::is_same(before, now) {
+        if before.change(now).is_some() {
             return Err(changed(record));
         }
     }
