@@ -104,16 +104,23 @@ pub async fn put_back_to_owner(leader: &Leader, owner: &str, share: &Share, plac
 ///
 /// It is another one if the volume's is at its path, and was last changed at another time. The time shows that the two are
 /// not one directory with two paths, such as a bind mount. The place is looked up before and after, since its directory may
-/// be changed in the meantime, or a late request may move it. A mount may show a path for a while after another node has
-/// moved the directory, so it proves nothing.
+/// be changed in the meantime, or a late request may move it.
+///
+/// Two names of a server may be two gateways that cache attributes, and a mount may show a path for a while after another
+/// node has moved the directory. So they prove nothing.
 pub async fn is_another_directory(
     leader: &Leader,
     (share, place): (&Share, &Directory),
     record: &Record,
     identity: Identity,
 ) -> Result<bool, Error> {
-    if record.location().view() == View::Mounted {
+    if share.server() != record.share.server() {
         return Ok(false);
+    }
+    for share in [share, &record.share] {
+        if leader.ctx.storage.identify(share, storage_deadline()).await?.view == View::Mounted {
+            return Ok(false);
+        }
     }
     let look_up = async |share: &Share, directory: &Directory| {
         let found = leader.ctx.storage.look_up(share, directory, storage_deadline()).await?;
