@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
-use crate::support::nfs::Ganesha;
+use crate::support::nfs::{Ganesha, new_fsid};
 use crate::support::scene::{Scene, annotation, from, volume_name};
 use crate::support::wait::eventually;
 
@@ -21,11 +21,11 @@ struct Disk {
 }
 
 impl Disk {
-    async fn with(fsid: Option<&'static str>) -> Self {
+    async fn with(fsid: Option<String>) -> Self {
         Self::with_flags(fsid, &[]).await
     }
 
-    async fn with_flags(fsid: Option<&'static str>, flags: &[&str]) -> Self {
+    async fn with_flags(fsid: Option<String>, flags: &[&str]) -> Self {
         let mut server = Ganesha::start_v3();
         server.kill();
         server.fsid = fsid;
@@ -131,7 +131,7 @@ async fn cleanup_without_recorded_ids_waits_while_the_disk_is_not_mounted() {
 
 #[tokio::test]
 async fn cleanup_waits_while_the_disk_is_not_mounted_even_with_a_fixed_fsid() {
-    let mut disk = Disk::with(Some("7.7")).await;
+    let mut disk = Disk::with(Some(new_fsid())).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     disk.bindery.kill();
     disk.unmount();
@@ -153,7 +153,7 @@ async fn after_an_fsid_change_the_command_in_the_event_lets_cleanup_continue() {
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     disk.bindery.kill();
     disk.server.kill();
-    disk.server.fsid = Some("7.7");
+    disk.server.fsid = Some(new_fsid());
     disk.server.restart();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
@@ -173,7 +173,7 @@ async fn after_an_fsid_change_the_command_in_the_event_lets_cleanup_continue() {
 
 #[tokio::test]
 async fn cleanup_waits_while_the_directories_of_all_other_volumes_are_missing_too() {
-    let mut disk = Disk::with(Some("7.7")).await;
+    let mut disk = Disk::with(Some(new_fsid())).await;
     let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
     let (_, other) = disk.scene.bound(disk.scene.claim("other")).await;
     disk.bindery.kill();
@@ -191,9 +191,37 @@ async fn cleanup_waits_while_the_directories_of_all_other_volumes_are_missing_to
     disk.bindery.unregister().await;
 }
 
+/// A claim that is created while the wrong disk is mounted gets its directory there.
+#[tokio::test]
+async fn the_directory_of_a_newer_volume_does_not_prove_that_the_disk_is_the_same() {
+    let mut disk = Disk::with(Some(new_fsid())).await;
+    let (_, volume) = disk.scene.bound(disk.scene.claim("data")).await;
+    let (_, other) = disk.scene.bound(disk.scene.claim("other")).await;
+    disk.bindery.kill();
+    disk.mount_another();
+    disk.bindery.run().await;
+    let created = |volume: &PersistentVolume| volume.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let mut number = 0;
+    eventually("a claim has a newer volume", async || {
+        number += 1;
+        let (_, newer) = disk.scene.bound(disk.scene.claim(&format!("newer-{number}"))).await;
+        (created(&newer) > created(&other)).then_some(())
+    })
+    .await;
+    disk.scene.delete("data").await;
+    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
+    assert!(
+        message.contains("the directories of other volumes in use are missing there, too"),
+        "{message}"
+    );
+    disk.mount();
+    disk.is_gone_with_its_directory(&volume).await;
+    disk.bindery.unregister().await;
+}
+
 #[tokio::test]
 async fn an_unused_volume_stays_while_the_disk_with_its_directory_is_not_mounted() {
-    let mut disk = Disk::with_flags(Some("7.7"), &["--orphan-grace=1s", "--binder=off"]).await;
+    let mut disk = Disk::with_flags(Some(new_fsid()), &["--orphan-grace=1s", "--binder=off"]).await;
     // The claim is refused after its review, so its volume stays without a claim.
     let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}});
     let quotas: Api<ResourceQuota> = Api::namespaced(disk.scene.client.clone(), &disk.scene.name);

@@ -61,17 +61,20 @@ async fn a_lost_directory_is_reported_on_claim_and_volume_and_created_again_on_r
 }
 
 #[tokio::test]
-async fn no_directory_is_created_again_while_the_share_may_show_another_file_system() {
+async fn if_all_directories_are_lost_each_is_created_again_only_on_a_request_of_its_own() {
     let (bindery, scene, lost, other) = with_two_claims().await;
     for volume in [&lost, &other] {
         std::fs::remove_dir(directory(volume)).unwrap();
     }
-    eventually("one of the volumes has an Event", async || {
-        let log = bindery.log();
-        log.contains("the directories of other volumes in use are missing there, too")
-            .then_some(())
-    })
-    .await;
+    for volume in [&lost, &other] {
+        let name = volume_name(volume);
+        let message = scene.event(name, "DirectoryLost").await;
+        let cause = "the directories of other volumes in use are missing there, too";
+        assert!(message.contains(cause), "{message}");
+        let way_out = format!("kubectl annotate pv {name} bindery.dev/directory-id- bindery.dev/ready-");
+        assert!(message.ends_with(&way_out), "{message}");
+    }
+    // The disk may not be mounted.
     remove_ready(&scene, &lost).await;
     let message = scene.event(volume_name(&lost), "ProvisioningFailed").await;
     assert!(
@@ -79,6 +82,17 @@ async fn no_directory_is_created_again_while_the_share_may_show_another_file_sys
         "{message}"
     );
     assert!(!directory(&lost).exists());
-    std::fs::create_dir(directory(&other)).unwrap();
+
+    for volume in [&lost, &other] {
+        let none = json!({"metadata": {"annotations": {
+            "bindery.dev/directory-id": Value::Null,
+            "bindery.dev/ready": Value::Null,
+        }}});
+        scene.patch_volume(volume_name(volume), none).await;
+        eventually("the directory is there again", async || {
+            directory(volume).exists().then_some(())
+        })
+        .await;
+    }
     bindery.unregister().await;
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
-use crate::support::nfs::Ganesha;
+use crate::support::nfs::{Ganesha, new_fsid};
 use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
@@ -178,7 +178,7 @@ async fn after_a_crash_cleanup_continues_on_another_file_system() {
 async fn a_directory_with_the_numbers_of_another_volumes_directory_is_removed_from_the_trash() {
     let mut server = Ganesha::start_v3();
     server.kill();
-    server.fsid = Some("7.7");
+    server.fsid = Some(new_fsid());
     for name in ["gone", "kept"] {
         let disk = server.export_dir().join(name);
         std::fs::create_dir(&disk).unwrap();

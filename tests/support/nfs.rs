@@ -35,7 +35,7 @@ pub struct Ganesha {
     /// The supported minor versions of `NFSv4`.
     minors: &'static str,
     /// The fsid of `/export`, if it is configured.
-    pub fsid: Option<&'static str>,
+    pub fsid: Option<String>,
 }
 
 /// The default of `tests/bed/nfs-server`.
@@ -153,7 +153,7 @@ impl Ganesha {
             .args(["--pdeathsig", "KILL"])
             .env("NFS_LEASE", self.lease.to_string())
             .env("NFS_MINORS", self.minors)
-            .env("NFS_FSID", self.fsid.unwrap_or_default());
+            .env("NFS_FSID", self.fsid.as_deref().unwrap_or_default());
         if let Some(network) = &self.network {
             command.env("NFS_V3", "1").arg("nsenter").args(network.enter());
         }
@@ -302,6 +302,12 @@ impl Drop for Ganesha {
         self.kill();
         drop(self.bindfs.take());
     }
+}
+
+/// Returns a file system number for an export. Each test has its own: Bindery treats equal numbers as one file system.
+pub fn new_fsid() -> String {
+    let [.., high, low] = *uuid::Uuid::new_v4().as_bytes();
+    format!("7.{}", 1 + u32::from(u16::from_be_bytes([high, low])))
 }
 
 /// Returns the share of a server at this address.

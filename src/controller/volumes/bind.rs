@@ -61,11 +61,12 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         _ => Existing::LeaveAlone,
     };
     // An administrator has removed `ready` from a volume in use, so that its directory is created again.
-    if volume.phase == Phase::Bound
-        && record.identity.is_some()
-        && ctx.look_up(&record.share, &record.directory).await?.is_none()
-    {
-        file_system::check_file_system(step, AtPath::Nothing).await?;
+    if volume.phase == Phase::Bound && ctx.look_up(&record.share, &record.directory).await?.is_none() {
+        if record.identity.is_some() {
+            file_system::check_file_system(step, AtPath::Nothing).await?;
+        } else {
+            file_system::check_root(step, AtPath::Nothing).await?;
+        }
     }
     let made = ctx
         .storage

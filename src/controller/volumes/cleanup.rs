@@ -137,7 +137,7 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
     let found = match ctx.look_up(&record.share, &record.directory).await? {
         None => {
             // If the disk is not mounted, the directory comes back with the disk. It may have been mounted since the look-up.
-            file_system::check_root(step).await?;
+            file_system::check_root(step, AtPath::Nothing).await?;
             ctx.look_up(&record.share, &record.directory).await?
         }
         found => found,

@@ -20,8 +20,7 @@ use crate::model::names::{reason, volume_annotation};
 use crate::model::volume::{Phase, Volume};
 use crate::storage::Fault;
 
-/// Looks for the directories of all volumes of a share that are in use: one listing for each directory above them. If
-/// the share may show another file system, reports only the first volume: all others have the same cause.
+/// Looks for the directories of all volumes of a share that are in use: one listing for each directory above them.
 pub async fn report(leader: &Leader, share: &Share) -> Result<(), Error> {
     let ctx = &leader.ctx;
     // The volumes are read before the listings, so that each directory existed before.
@@ -40,11 +39,11 @@ pub async fn report(leader: &Leader, share: &Share) -> Result<(), Error> {
             if names.contains(record.directory.split_last().1) {
                 continue;
             }
-            if let Err(error) = report_if_lost(leader, &cached.read().name).await {
-                return match error {
-                    Error::FileSystemChanged(_) => Ok(()),
-                    error => Err(error),
-                };
+            match report_if_lost(leader, &cached.read().name).await {
+                Err(Error::Storage(error)) if !error.unanswered() => {
+                    tracing::debug!(%share, directory = %record.directory, %error, "could not look for a directory");
+                }
+                done => done?,
             }
         }
     }
@@ -89,17 +88,17 @@ async fn report_if_lost(leader: &Leader, name: &str) -> Result<(), Error> {
         Err(error) => return Err(error.into()),
     }
     let checked = file_system::check_file_system(step, AtPath::Nothing).await;
-    let (cause, note) = match &checked {
-        Ok(()) => ("Lost", lost(step)),
-        Err(error @ Error::FileSystemChanged(why)) => (&*error.cause(), why.clone()),
-        Err(_) => return checked,
+    let (cause, note) = match checked {
+        Ok(()) => ("Lost".to_owned(), lost(step)),
+        Err(Error::FileSystemChanged(why)) => ("FileSystemChanged".to_owned(), why),
+        Err(error) => return Err(error),
     };
-    ctx.events.warn_by_cause(&volume, reason::LOST, cause, note.clone());
+    ctx.events.warn_by_cause(&volume, reason::LOST, &cause, note.clone());
     if let Some(claim) = &volume.claim {
-        ctx.events.warn_by_cause(claim, reason::LOST, cause, note);
+        ctx.events.warn_by_cause(claim, reason::LOST, &cause, note);
     }
     ctx.metrics.step("directory_lost");
-    checked
+    Ok(())
 }
 
 fn lost(step: Step<'_>) -> String {
