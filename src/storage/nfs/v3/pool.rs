@@ -5,7 +5,8 @@
 //! previous call. Shares are independent: a server that hangs delays no other.
 //!
 //! The handle of the share's root is asked for with each new connection, and at least every [`ROOT_IS_VALID`]. If the
-//! directory of an export is replaced, the handle of the old directory stays valid, and calls would continue there.
+//! directory of an export is replaced, the handle of the old directory stays valid, and calls would continue there. While
+//! mountd or the portmapper does not answer, calls continue with the old handle.
 //!
 //! The pool lives as long as something uses it: a verb, or the task that closes idle connections.
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use nfs3_client::RpcError;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::mount::{Connection, Failure, Part, Progress, open};
 use super::procedure::{Answer, Call, Handle};
@@ -34,6 +35,8 @@ const MAX_CONNECTIONS: usize = 16;
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
 /// After this time the mount protocol is asked for the handle of the share's root again.
 const ROOT_IS_VALID: Duration = Duration::from_secs(5);
+/// A call that has a connection waits no longer than this for the handle of the root. It then uses the old one.
+const LONGEST_WAIT_FOR_ROOT: Duration = Duration::from_secs(1);
 
 /// The root of the share.
 #[derive(Debug, Default)]
@@ -95,12 +98,26 @@ impl Pool {
             in_progress: false,
             _permit: permit,
         };
-        // A new connection asks for the root, and replaces the idle one.
-        if let Some(connection) = self.idle.take(drop)
-            && !self.must_ask_for_root()
-        {
-            return Ok(pooled(connection, true));
+        if let Some(idle) = self.idle.take(drop) {
+            if !self.must_ask_for_root() {
+                return Ok(pooled(idle, true));
+            }
+            // A new connection asks for the root, and replaces the idle one.
+            let soon = deadline.min(Instant::now() + LONGEST_WAIT_FOR_ROOT);
+            return match timeout_at(soon, self.connect(soon, &waiting)).await {
+                Ok(Ok(connection)) => Ok(pooled(connection, false)),
+                // The server says that the share is not there, or is not for this host.
+                Ok(Err(failure @ (Failure::Mount(_) | Failure::NoAuthSys))) => Err(failure),
+                Ok(Err(_)) | Err(_) if self.root().is_some() => Ok(pooled(idle, true)),
+                Ok(Err(failure)) => Err(failure),
+                Err(_) => Ok(pooled(self.connect(deadline, &waiting).await?, false)),
+            };
         }
+        Ok(pooled(self.connect(deadline, &waiting).await?, false))
+    }
+
+    /// Opens a connection, and asks for the root.
+    async fn connect(&self, deadline: Instant, waiting: &(impl Fn(Part) + Send + Sync)) -> Result<Connection, Failure> {
         waiting(Part::Portmapper);
         let addresses = self.name.addresses(&self.runtime).await.map_err(|error| match error {
             ConnectError::Resolve(error) => Failure::Resolve(error),
@@ -118,7 +135,7 @@ impl Pool {
             privileged = self.has_privileged_port(),
             "a share is reached over NFSv3"
         );
-        Ok(pooled(connection, false))
+        Ok(connection)
     }
 
     pub fn options(&self) -> &NfsOptions {
