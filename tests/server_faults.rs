@@ -20,7 +20,7 @@ test_for!([v4, v3] {
     a_file_system_that_became_read_only_refuses_and_serves_again_when_it_is_writable,
     an_immutable_directory_is_not_taken_for_a_squashed_root,
     a_directory_on_which_something_is_mounted_is_neither_moved_nor_removed,
-    a_server_that_is_paused_longer_than_its_lease_carries_no_late_call_out,
+    after_a_pause_longer_than_the_lease_the_next_call_succeeds,
     a_client_that_is_idle_longer_than_the_lease_works_again_at_once,
     an_export_whose_directory_was_removed_is_missing_until_the_server_has_a_new_one,
 });
@@ -196,7 +196,7 @@ async fn until_the_lease_is_over() {
     .await;
 }
 
-async fn a_server_that_is_paused_longer_than_its_lease_carries_no_late_call_out(kind: Kind) {
+async fn after_a_pause_longer_than_the_lease_the_next_call_succeeds(kind: Kind) {
     let (server, storage) = (kind.ganesha().with_lease(LEASE), client_as(0));
     let share = server.share("/export");
     let before = make(&storage, &share, "before", long_deadline())
@@ -214,9 +214,9 @@ async fn a_server_that_is_paused_longer_than_its_lease_carries_no_late_call_out(
     make(&storage, &share, "after", long_deadline())
         .await
         .expect("a directory");
-    if error.outcome == Outcome::NotDone {
-        assert!(!server.export_dir().join("meanwhile").exists());
-    }
+    // The call that failed had only begun to find the share. `nfs_client::fences` has calls that are late.
+    assert_eq!(error.outcome, Outcome::NotDone);
+    assert!(!server.export_dir().join("meanwhile").exists());
 }
 
 async fn a_client_that_is_idle_longer_than_the_lease_works_again_at_once(kind: Kind) {
@@ -240,13 +240,15 @@ async fn an_export_whose_directory_was_removed_is_missing_until_the_server_has_a
     std::fs::remove_dir_all(server.export_dir()).unwrap();
     let error = make(&storage, &share, "meanwhile", long_deadline()).await.unwrap_err();
     println!("{error}");
-    assert_eq!(error.fault, Fault::NoSuchShare, "{error}");
+    assert_eq!(error.fault, Fault::ServerFault, "{error}");
+    let words = "does not have the directory of this export";
+    assert!(error.to_string().contains(words), "{error}");
     // A missing export is no missing directory: a cleanup must not take it for one.
     let found = storage.look_up(&share, &directory("before"), long_deadline()).await;
     println!("{found:?}");
-    assert_eq!(found.unwrap_err().fault, Fault::NoSuchShare);
+    assert_eq!(found.unwrap_err().fault, Fault::ServerFault);
     let moved = rename(&storage, &share, "before", made.identity, "moved").await;
-    assert_eq!(moved.unwrap_err().fault, Fault::NoSuchShare);
+    assert_eq!(moved.unwrap_err().fault, Fault::ServerFault);
     // The server makes the directories of its exports when it starts.
     server.kill();
     server.restart();

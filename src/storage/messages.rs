@@ -121,12 +121,14 @@ fn no_such_share(context: &ErrorContext<'_>, segment: &str, status: Status) -> S
     }
 }
 
-/// Returns the message: the directory of the share was removed, and the server still exports it.
+/// Returns the message: the server exports the share, and does not have its directory. During a failover this passes by
+/// itself.
 pub(super) fn share_is_gone(context: &ErrorContext<'_>, status: Status) -> Reason {
     let (path, code) = (context.share.path(), context.status_name(status));
-    Fault::NoSuchShare.because(format!(
-        "the server still exports {path}, but the directory of this export was removed ({code}). Restore or make the \
-         directory on the server, and let the server export it again (exportfs -ra, or restart it)."
+    Fault::ServerFault.because(format!(
+        "the server exports {path}, but does not have the directory of this export ({code}): its disk is not mounted, or \
+         the directory was removed. Mount or restore it on the server, and let the server export it again (exportfs -ra, \
+         or restart it)."
     ))
 }
 
