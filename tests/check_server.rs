@@ -480,7 +480,10 @@ async fn an_interrupted_check_removes_its_directory(kind: Kind) {
     assert_eq!(names_in(&server.export_dir()).len(), 1);
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    relay.stop_holding();
+    // In version 3 the answer must not come before the signal.
+    if kind != Kind::V3 {
+        relay.stop_holding();
+    }
     let output = child.wait_with_output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(

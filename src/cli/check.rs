@@ -65,7 +65,7 @@ pub struct ServerArgs {
     #[command(flatten)]
     pub user: NfsUserArgs,
 
-    /// The longest time for one step, from 100ms on.
+    /// The longest time for one call to the server, from 100ms on. A step has up to 15 calls.
     #[arg(long, default_value = "5s", value_parser = duration, requires = "host", value_name = "TIME")]
     pub timeout: Duration,
 

@@ -17,6 +17,8 @@ use crate::storage::nfs::probe::{Connected, Ports, Probe};
 pub struct Versions {
     /// The minor versions of version 4 that the server supports.
     minors: Vec<u32>,
+    /// Whether the server has answered that it supports no minor version that Bindery uses.
+    lacks_4: bool,
     has_3: bool,
     /// Whether the connection came from a privileged port.
     pub privileged: bool,
@@ -30,7 +32,7 @@ impl Versions {
 
     /// Returns whether version 3 is the only one that Bindery can use.
     pub fn only_3(&self) -> bool {
-        self.has_3 && self.newest_4().is_none()
+        self.has_3 && self.lacks_4
     }
 }
 
@@ -44,11 +46,10 @@ pub async fn check(share: &Share, options: &NfsOptions, timeout: Duration, lines
     let connected = connect(&probe, &addresses, timeout, lines).await;
     // The address that answers; else any, so that each version has its reason.
     let address = connected.map_or(addresses[0], |connected| connected.server.ip());
-    let (minors, has_3) = versions(&probe, address, share.version(), timeout, lines).await;
+    let versions = versions(&probe, address, share.version(), timeout, lines).await;
     Some(Versions {
-        minors,
-        has_3,
         privileged: connected.is_some_and(|connected| connected.privileged),
+        ..versions
     })
 }
 
@@ -91,18 +92,19 @@ async fn connect(probe: &Probe, addresses: &[IpAddr], timeout: Duration, lines: 
     open.first().copied()
 }
 
-/// Asks for all versions at the same time. `version` is the one to be used. Returns the minor versions of version 4, and whether there is version 3.
+/// Asks for all versions at the same time. `version` is the one to be used.
 async fn versions(
     probe: &Probe,
     address: IpAddr,
     version: NfsVersion,
     timeout: Duration,
     lines: &mut Vec<Line>,
-) -> (Vec<u32>, bool) {
+) -> Versions {
     let end = deadline(timeout);
     let minors = join_all([2, 1, 0].map(|minor| timed(probe.supports_v4(address, minor, end))));
     let (minors, (ports, time)) = tokio::join!(minors, timed(probe.ports_of_v3(address, end)));
     let mut supported = Vec::new();
+    let mut lacking = 0;
     for (minor, (answer, time)) in [2, 1, 0].into_iter().zip(minors) {
         let (result, detail) = match answer {
             Ok(true) => {
@@ -110,7 +112,10 @@ async fn versions(
                 let unused = if minor == 0 { "Bindery does not use it" } else { "" };
                 (Finding::Ok, unused.to_owned())
             }
-            Ok(false) => (Finding::No, "the server does not support it".to_owned()),
+            Ok(false) => {
+                lacking += usize::from(minor > 0);
+                (Finding::No, "the server does not support it".to_owned())
+            }
             Err(error) => (Finding::No, error.cause),
         };
         lines.push(line(Step::V4(minor), result, time, detail));
@@ -127,7 +132,12 @@ async fn versions(
         Err(error) => (Finding::No, error.cause),
     };
     lines.push(line(Step::V3, result, time, detail));
-    (supported, has_3)
+    Versions {
+        minors: supported,
+        lacks_4: lacking == 2,
+        has_3,
+        privileged: false,
+    }
 }
 
 async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {

@@ -51,10 +51,12 @@ pub async fn check(checked: ServerToCheck, flags: ServerArgs) -> Result<bool> {
         steps: Vec::new(),
     };
     let mut directories = None;
+    let from_any_port = Storages::new(options(flags.user, run, Port::Any));
     let interrupted = tokio::select! {
-        () = steps(checked, &flags, run, &mut report, &mut directories) => None,
+        () = steps(checked, &flags, run, &mut report, &mut directories, &from_any_port) => None,
         signal = shutdown_signal() => Some(signal?),
     };
+    from_any_port.shut_down().await;
     if let Some(directories) = directories {
         // A second signal ends the program although the directory is not removed yet.
         tokio::select! {
@@ -86,20 +88,20 @@ async fn steps(
     run: Uuid,
     report: &mut Report,
     directories: &mut Option<Directories>,
+    from_any_port: &Storages,
 ) {
     let ServerToCheck { mut share, mounted } = checked;
     let timeout = flags.timeout;
-    let nfs = |port: Port| options(flags.user, run, port);
+    let nfs = || options(flags.user, run, Port::Privileged);
     let Some(mount) = mounted else {
-        let Some(versions) = connection::check(&share, &nfs(Port::Privileged), timeout, &mut report.steps).await else {
+        let Some(versions) = connection::check(&share, &nfs(), timeout, &mut report.steps).await else {
             return;
         };
         if flags.nfs_version.is_none() && versions.only_3() {
             share = share.over(NfsVersion::V3);
         }
         report.access = access(&share, &versions);
-        let storage = Storages::new(nfs(Port::Privileged));
-        let from_any_port = Storages::new(nfs(Port::Any));
+        let storage = Storages::new(nfs());
         let directories = directories.insert(Directories::new(share, storage, run, timeout));
         let found = directories.find(&mut report.steps).await;
         if found {
@@ -108,10 +110,9 @@ async fn steps(
                 name_the_setting(&mut report.steps);
             }
             directories
-                .source_port(&from_any_port, versions.privileged, &mut report.steps)
+                .source_port(from_any_port, versions.privileged, &mut report.steps)
                 .await;
         }
-        from_any_port.shut_down().await;
         if found {
             directories.use_share(&mut report.steps).await;
         }
@@ -119,7 +120,7 @@ async fn steps(
     };
     report.access = Some("mount".to_owned());
     let mounted = MountedStorage::new(vec![(share.clone(), mount)]);
-    let storage = Storages::new(nfs(Port::Privileged)).with_mounted(mounted);
+    let storage = Storages::new(nfs()).with_mounted(mounted);
     let directories = directories.insert(Directories::new(share, storage, run, timeout));
     if directories.find(&mut report.steps).await {
         directories.use_share(&mut report.steps).await;

@@ -33,7 +33,7 @@ impl Directories {
             match error {
             None => (Finding::Ok, "any port can be used".to_owned()),
             Some(error) if error.unanswered() => (Finding::Limited, format!("from a port above 1023: {}", error.cause)),
-            Some(_) if privileged => (
+            Some(error) if privileged && matches!(error.fault, Fault::Denied | Fault::NoSuchShare) => (
                 Finding::Ok,
                 "the share needs a port below 1024, and this process can use one; the network between the pods and the \
                  server must keep it"

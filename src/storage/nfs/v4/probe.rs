@@ -1,4 +1,5 @@
-//! Asks a server which minor versions it supports. No share is used, and nothing is left on the server.
+//! Asks a server which minor versions it supports. No share is used. If the probe is stopped, the server
+//! may keep its client until the lease ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
