@@ -33,7 +33,7 @@ async fn burst(storage: &NfsStorage, machine: &str) {
 }
 
 /// Returns the number of clients with this name on the server.
-fn clients_of(machine: &str) -> usize {
+pub fn clients_of(machine: &str) -> usize {
     let count = format!("cat /proc/fs/nfsd/clients/*/info 2>/dev/null | grep -c 'name: \"bindery {machine} ' || true");
     in_guest(&count).parse().expect("a number")
 }
