@@ -51,7 +51,10 @@ fn without_helm(object: &Value) -> Value {
         json!({"helm.sh/chart": null, "app.kubernetes.io/managed-by": null, "app.kubernetes.io/version": null});
     let mut plain = object.clone();
     json_patch::merge(&mut plain, &json!({"metadata": {"labels": labels}}));
-    if let Some(annotations) = plain.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+    if let Some(annotations) = plain
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut)
+    {
         annotations.remove("helm.sh/resource-policy");
         if annotations.is_empty() {
             plain["metadata"].as_object_mut().unwrap().remove("annotations");
