@@ -15,9 +15,10 @@ use crate::support::kind::{Kind, test_for};
 use crate::support::network::Network;
 use crate::support::nfs::{Ganesha, share};
 use crate::support::relay::{Action, Relay};
-use crate::support::wait::scaled;
+use crate::support::wait::{eventually, scaled};
 
 test_for!([v3] {
+    a_hung_mountd_does_not_stop_calls_that_have_a_connection,
     a_wrong_directory_that_was_moved_is_moved_back,
     an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_as_done,
     an_empty_directory_is_not_replaced_by_a_rename,
@@ -27,6 +28,7 @@ test_for!([v3] {
 });
 
 test_for!([knfsd_v3] {
+    a_hung_mountd_does_not_stop_calls_that_have_a_connection,
     a_wrong_directory_that_was_moved_is_moved_back,
     an_interrupted_move_of_a_wrong_directory_is_reported_and_never_counts_as_done,
     an_empty_directory_is_not_replaced_by_a_rename,
@@ -63,6 +65,27 @@ async fn the_error_says_that_the_portmapper_knows_no_nfs() {
             network.address()
         )
     );
+}
+
+/// The client asks mountd for the root of the share every 5 s.
+async fn a_hung_mountd_does_not_stop_calls_that_have_a_connection(kind: Kind) {
+    let (server, client) = (kind.restartable(), client());
+    let relay = Relay::to(&*server);
+    let share = relay.share("/export");
+    make(&client, &share, "before").await.unwrap();
+    // Only MNT contains the path of the share.
+    relay.plan(share.path(), 0, 100, Action::Hold);
+    let mut number = 0;
+    eventually("mountd is asked again", async || {
+        number += 1;
+        make(&client, &share, &format!("a-{number}"))
+            .await
+            .expect("a directory");
+        (relay.matched() > 0).then_some(())
+    })
+    .await;
+    make(&client, &share, "after").await.expect("a directory");
+    relay.stop_holding();
 }
 
 async fn a_wrong_directory_that_was_moved_is_moved_back(kind: Kind) {
