@@ -49,8 +49,8 @@ impl Reviews {
             line.map_or(Ok(0.0), |value| value.trim().parse().with_context(|| name.to_owned()))
         };
         Ok(Self {
-            count: value(r#"bindery_review_seconds_count{outcome="provision"}"#)?,
-            total: value(r#"bindery_review_seconds_sum{outcome="provision"}"#)?,
+            count: value(r#"bindery_review_duration_seconds_count{outcome="provision"}"#)?,
+            total: value(r#"bindery_review_duration_seconds_sum{outcome="provision"}"#)?,
             api: value(r#"bindery_review_wait_seconds_sum{on="api"}"#)?,
             nfs: value(r#"bindery_review_wait_seconds_sum{on="nfs"}"#)?,
             both: value(r#"bindery_review_wait_seconds_sum{on="both"}"#)?,

@@ -61,6 +61,8 @@ mod long_names;
 mod lost_directories;
 /// The match condition of the webhook, which decides which claims the API server sends to Bindery.
 mod match_conditions;
+/// Metrics, as Prometheus reads them.
+mod metrics;
 /// Shares that are mounted into the pod of Bindery.
 mod mounted;
 /// The NFS client, with NFS servers that die, hang and refuse.

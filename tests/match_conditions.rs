@@ -29,7 +29,7 @@ async fn reviews(bindery: &Bindery) -> u64 {
     let metrics = bindery.metrics().await;
     let counts = metrics
         .lines()
-        .filter(|line| line.starts_with("bindery_review_seconds_count{"));
+        .filter(|line| line.starts_with("bindery_review_duration_seconds_count{"));
     counts
         .map(|line| {
             line.rsplit(' ')

@@ -98,8 +98,8 @@ async fn metrics_count_reviews_by_their_outcome() {
             .unwrap_or_else(|| panic!("{sample}: {text}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
-    assert!(count("bindery_review_seconds_count{outcome=\"provision\"}") >= 1.0);
-    assert!(count("bindery_review_seconds_count{outcome=\"deny\"}") >= 1.0);
+    assert!(count("bindery_review_duration_seconds_count{outcome=\"provision\"}") >= 1.0);
+    assert!(count("bindery_review_duration_seconds_count{outcome=\"deny\"}") >= 1.0);
     assert!(count("bindery_review_wait_seconds_count{on=\"nfs\"}") >= 2.0);
     assert!(count("bindery_volume_steps_total{outcome=\"bound\"}") >= 1.0);
 }

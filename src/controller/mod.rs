@@ -17,6 +17,7 @@ mod leader;
 mod retention;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -30,9 +31,11 @@ pub async fn run(ctx: Arc<Context>, term: Term) {
     let stop = term.stop.clone();
     let (trash, handed_over) = mpsc::unbounded_channel();
     let leader = Arc::new(Leader::new(ctx, term, trash));
+    leader.ctx.metrics.leads(true);
     tokio::join!(
         volumes::run(Arc::clone(&leader), stop.clone()),
         claims::run(Arc::clone(&leader), stop.clone()),
+        stop.run_until_cancelled(claims::waiting::run(&leader.ctx)),
         expansion::run(Arc::clone(&leader), stop.clone()),
         archives::run(Arc::clone(&leader), stop.clone()),
         stop.run_until_cancelled(class_events::run(&leader.ctx)),
@@ -40,4 +43,7 @@ pub async fn run(ctx: Arc<Context>, term: Term) {
         stop.run_until_cancelled(volumes::empty_trash::run(&leader, handed_over)),
         stop.run_until_cancelled(volumes::identities::run(&leader)),
     );
+    // The next leader counts them.
+    leader.ctx.metrics.claims_waiting(&BTreeMap::new());
+    leader.ctx.metrics.leads(false);
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use parking_lot::Mutex;
 
+use super::exposition::Format;
 use super::metrics::Metrics;
 
 /// The parts of the process that are not ready. Clones share them.
@@ -50,9 +51,12 @@ impl Readiness {
 
 /// Returns the routes of the admin port.
 pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let ready = get(async |State(readiness): State<Readiness>| readiness.answer());
-    let text = get(async |State(metrics): State<Arc<Metrics>>| ([(CONTENT_TYPE, OPEN_METRICS)], metrics.text()));
+    let text = get(async |State(metrics): State<Arc<Metrics>>, headers: HeaderMap| {
+        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let format = Format::accepted(accept.unwrap_or_default());
+        ([(CONTENT_TYPE, format.content_type())], format.convert(metrics.text()))
+    });
     Router::new()
         .route("/livez", get("alive\n"))
         .route("/readyz", ready.with_state(readiness))

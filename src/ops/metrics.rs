@@ -1,15 +1,16 @@
-//! Metrics, in the OpenMetrics format. No label has the name of a Kubernetes object. One has the name of an NFS server,
-//! and only while that server does not answer.
+//! Metrics. [`super::exposition`] has the formats in which they are served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use futures::future::{Either, select};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::model::archive::ArchivePhase;
@@ -20,12 +21,26 @@ type Label<V = &'static str> = [(&'static str, V); 1];
 /// Durations, by one label.
 type Times = Family<Label, Histogram, fn() -> Histogram>;
 
+/// The claims of one class that wait for a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many there are.
+    pub claims: u32,
+    /// When the oldest of them was created.
+    pub oldest: Option<Timestamp>,
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
+    leader: Gauge,
     reviews: Times,
     waits: Times,
     steps: Family<Label, Counter>,
+    waiting: Family<Label<String>, Gauge>,
+    waiting_since: Family<Label<String>, Gauge>,
+    /// The classes whose claims wait, as they were set last.
+    waiting_classes: Mutex<BTreeSet<String>>,
     in_trash: Gauge,
     /// Directories that were removed from the trash.
     pub removed_from_trash: Counter,
@@ -42,8 +57,23 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("bindery");
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        registry.register(
+            "build",
+            "The version of Bindery; the value is always 1",
+            Info::new(version),
+        );
         Self {
-            reviews: times(&mut registry, "review", "Duration of admission reviews, by outcome"),
+            leader: register(
+                &mut registry,
+                "leader",
+                "1 if this replica holds the Lease and does the background work, else 0",
+            ),
+            reviews: times(
+                &mut registry,
+                "review_duration",
+                "Duration of admission reviews, by outcome",
+            ),
             waits: times(
                 &mut registry,
                 "review_wait",
@@ -55,6 +85,17 @@ impl Default for Metrics {
                 "volume_steps",
                 "Steps of the background work, by outcome",
             ),
+            waiting: register(
+                &mut registry,
+                "claims_waiting",
+                "Claims that wait for a volume, by class; only the replica with the Lease counts them",
+            ),
+            waiting_since: register(
+                &mut registry,
+                "claims_waiting_oldest_timestamp_seconds",
+                "When the claim that has waited longest was created, by class, in seconds since 1970",
+            ),
+            waiting_classes: Mutex::default(),
             in_trash: register(
                 &mut registry,
                 "trash_directories",
@@ -148,6 +189,29 @@ impl Metrics {
         self.steps.get_or_create(&[("outcome", outcome)]).inc();
     }
 
+    /// Sets whether this replica does the background work.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// Sets the claims that wait, by class. A class without such claims has no lines.
+    pub fn claims_waiting(&self, classes: &BTreeMap<String, Waiting>) {
+        let mut before = self.waiting_classes.lock();
+        for gone in before.iter().filter(|class| !classes.contains_key(*class)) {
+            let label = [("storageclass", gone.clone())];
+            self.waiting.remove(&label);
+            self.waiting_since.remove(&label);
+        }
+        for (class, waiting) in classes {
+            let label = [("storageclass", class.clone())];
+            self.waiting.get_or_create(&label).set(i64::from(waiting.claims));
+            if let Some(oldest) = waiting.oldest {
+                self.waiting_since.get_or_create(&label).set(oldest.as_second());
+            }
+        }
+        *before = classes.keys().cloned().collect();
+    }
+
     /// Sets the number of directories in the trash.
     pub fn in_trash(&self, directories: usize) {
         self.in_trash.set(i64::try_from(directories).unwrap_or(i64::MAX));
@@ -193,7 +257,7 @@ impl Metrics {
         self.certificate.set(at.as_second());
     }
 
-    /// Returns the text for Prometheus.
+    /// Returns the text in the format `OpenMetrics`.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
@@ -208,6 +272,27 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+
+    #[test]
+    fn a_class_has_lines_only_while_its_claims_wait() {
+        let metrics = Metrics::default();
+        let waiting = Waiting {
+            claims: 2,
+            oldest: Timestamp::from_second(1_700_000_000).ok(),
+        };
+        let classes = ["fast", "slow"].map(|class| (class.to_owned(), waiting));
+        metrics.claims_waiting(&classes.into());
+        metrics.claims_waiting(&BTreeMap::from([("slow".to_owned(), waiting)]));
+        let text = metrics.text();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains("{storageclass=")).collect();
+        assert_eq!(
+            lines,
+            [
+                "bindery_claims_waiting{storageclass=\"slow\"} 2",
+                "bindery_claims_waiting_oldest_timestamp_seconds{storageclass=\"slow\"} 1700000000",
+            ]
+        );
+    }
 
     #[tokio::test]
     async fn a_wait_for_both_servers_ends_with_the_last_and_counts_until_the_first() {

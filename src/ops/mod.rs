@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod events;
+pub mod exposition;
 pub mod listen;
 pub mod logs;
 pub mod metrics;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bindery::model::archive::ArchivePhase;
 use bindery::model::directory::Share;
-use bindery::ops::metrics::Metrics;
+use bindery::ops::metrics::{Metrics, Waiting};
 
 use super::page::{Table, check_table, documents, files, read};
 
@@ -19,10 +19,10 @@ fn every_metric_has_its_row() {
         let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
             continue;
         };
-        let name = if kind == "counter" {
-            format!("{name}_total")
-        } else {
-            name.to_owned()
+        let name = match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
         };
         rows.push(
             [format!("`{name}`"), kind.to_owned(), labels(&text, &name)]
@@ -33,7 +33,7 @@ fn every_metric_has_its_row() {
         );
     }
     let source = read("src/ops/metrics.rs");
-    let registered = source.matches("&mut registry,").count();
+    let registered = source.matches("&mut registry,").count() + source.matches("Info::new(").count();
     assert_eq!(
         rows.len(),
         registered,
@@ -99,6 +99,8 @@ fn exposed() -> String {
     runtime.block_on(metrics.wait("api", async {}));
     metrics.step("bound");
     metrics.archives([ArchivePhase::Available].into_iter());
+    let oldest = Some(jiff::Timestamp::now());
+    metrics.claims_waiting(&[("bindery".to_owned(), Waiting { claims: 1, oldest })].into());
     metrics.server_down(&endpoint(), true);
     metrics.not_sent("down");
     metrics.webhook_rejected("unknown_path");

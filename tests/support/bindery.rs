@@ -398,9 +398,14 @@ impl Drop for Bindery {
 
 /// Sends an HTTP GET, and returns the whole answer; `None` if nobody answers.
 pub async fn get(address: &str, path: &str) -> Option<String> {
+    get_as(address, path, "*/*").await
+}
+
+/// The same with this header `Accept`.
+pub async fn get_as(address: &str, path: &str, accept: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;

@@ -13,6 +13,7 @@ mod exempt;
 mod provision;
 mod reconcile;
 mod triggers;
+pub mod waiting;
 
 use std::future::ready;
 use std::sync::Arc;
