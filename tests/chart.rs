@@ -15,12 +15,12 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart");
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/chart");
 /// A values file that sets every value of version 0.1.0. Each later version must accept it.
 const EVERY_VALUE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/values-0.1.0.yaml");
 
 /// Runs helm with a home directory of its own.
-fn helm(arguments: &[&str]) -> Output {
+pub fn helm(arguments: &[&str]) -> Output {
     let home = TempDir::new().unwrap();
     Command::new(std::env::var("HELM").expect("run `make test`"))
         .args(arguments)
@@ -30,12 +30,12 @@ fn helm(arguments: &[&str]) -> Output {
 }
 
 /// Runs helm, which must succeed, and returns its output.
-fn helm_ok(arguments: &[&str]) -> String {
+pub fn helm_ok(arguments: &[&str]) -> String {
     check_success(&format!("helm {}", arguments.join(" ")), helm(arguments))
 }
 
 /// Runs kubectl with this standard input.
-fn kubectl(arguments: &[&str], input: &str) -> String {
+pub fn kubectl(arguments: &[&str], input: &str) -> String {
     let mut child = Command::new(std::env::var("KUBECTL").expect("run `make test`"))
         .args(arguments)
         .stdin(Stdio::piped())
@@ -59,7 +59,7 @@ fn check_success(what: &str, output: Output) -> String {
 }
 
 /// Parses a YAML stream, and returns its objects by kind and name.
-fn objects(text: &str) -> BTreeMap<String, Value> {
+pub fn objects(text: &str) -> BTreeMap<String, Value> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
     let named = documents.into_iter().filter(|object| !object.is_null()).map(|object| {
         let name = object["metadata"]["name"].as_str().expect("a name");

@@ -63,6 +63,8 @@ mod lost_directories;
 mod match_conditions;
 /// Metrics, as Prometheus reads them.
 mod metrics;
+/// Alerts and the dashboard, on a real Prometheus.
+mod monitoring;
 /// Shares that are mounted into the pod of Bindery.
 mod mounted;
 /// The NFS client, with NFS servers that die, hang and refuse.

@@ -89,7 +89,7 @@ async fn the_api_server_accepts_every_object_and_field() {
                 object["metadata"]["name"] = json!("not-there");
             }
             // The bed does not have the custom resources of the Prometheus operator and of cert-manager.
-            if !["ServiceMonitor", "Certificate", "Issuer"]
+            if !["ServiceMonitor", "PrometheusRule", "Certificate", "Issuer"]
                 .iter()
                 .any(|kind| object["kind"] == *kind)
             {
