@@ -143,7 +143,8 @@ impl Prometheus {
     }
 
     async fn query(&self, expression: &str) -> Vec<Value> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded: Vec<String> = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = encoded.concat();
         let data = self.ask(&format!("query?query={encoded}")).await;
         data["result"].as_array().cloned().unwrap_or_default()
     }
@@ -177,7 +178,8 @@ fn expressions() -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn every_expression_of_the_dashboard_has_data_after_a_small_run() {
-    let bindery = Bindery::start(&[]).await;
+    // Archives are counted in each round of retention.
+    let bindery = Bindery::start(&["--retention-interval=2s"]).await;
     let bed: http::Uri = Bed::get().metrics.parse().unwrap();
     let prometheus = Prometheus::start(&[bed.authority().unwrap().as_str(), bindery.admin()]).await;
     let targets = eventually("both targets are up", async || {
@@ -194,6 +196,11 @@ async fn every_expression_of_the_dashboard_has_data_after_a_small_run() {
         .await;
     scene.delete("data").await;
     scene.until_gone(&volume).await;
+    // Another one leaves an archive.
+    let archiving = Scene::of(&bindery.provisioner).await;
+    let (_, volume) = archiving.bound(archiving.claim("data")).await;
+    archiving.delete("data").await;
+    archiving.until_gone(&volume).await;
     // A claim waits for a server that does not answer, and its attempts fail.
     let waiting = Scene::of_with(&bindery.provisioner, json!({"parameters": {"server": "127.0.0.1"}})).await;
     waiting.create(waiting.claim("data")).await.unwrap();
