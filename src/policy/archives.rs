@@ -1,7 +1,8 @@
 //! Decides what happens to the object of an archive.
 //!
 //! Deleting an object removes the data only if a person deleted this object. If its namespace, or the definition of
-//! archives, is deleted, the data stays.
+//! archives, is deleted, the data stays. That is also so if an administrator has then removed the finalizer of the
+//! namespace or of the definition by force, and has created it again.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -59,6 +60,11 @@ pub struct Facts {
     pub place: Place,
     /// Whether its namespace is being deleted, or is gone.
     pub namespace_ends: bool,
+    /// Whether Bindery's own namespace is being deleted, or is gone.
+    pub own_namespace_ends: bool,
+    /// Whether it was marked as deleted before its namespace or the definition was created. Then an earlier namespace or
+    /// definition was deleted, and not this object.
+    pub is_left_over: bool,
 }
 
 /// What happens to the object of an archive.
@@ -86,6 +92,8 @@ pub fn plan(facts: Facts) -> Plan {
         definition_ends,
         place,
         namespace_ends,
+        own_namespace_ends,
+        is_left_over,
     } = facts;
     match (state, place) {
         _ if !is_own => Plan::Leave,
@@ -94,12 +102,20 @@ pub fn plan(facts: Facts) -> Plan {
         (State::Deleting, _) if definition_ends => Plan::Release,
         // Nowhere is left for the object. The archive gets another one when Bindery is installed again.
         (State::Deleting, Place::Own) if namespace_ends => Plan::Release,
+        (State::Deleting, Place::OfClaim | Place::Other) if namespace_ends && own_namespace_ends => Plan::Release,
         (State::Deleting, Place::OfClaim) if namespace_ends => Plan::Move,
         (State::Deleting | State::Unprotected | State::Protected, Place::Other) => Plan::Move,
+        (State::Deleting, Place::Own | Place::OfClaim) if is_left_over => Plan::Release,
         (State::Deleting, Place::Own | Place::OfClaim) => Plan::Remove,
         (State::Unprotected, Place::Own | Place::OfClaim) => Plan::Protect,
         (State::Protected, Place::Own | Place::OfClaim) => Plan::Follow,
     }
+}
+
+/// Whether an object was marked as deleted before this namespace or definition was created. The API has no fractions of a
+/// second, so it also is if both have the same time.
+pub fn is_left_over(deleted: Option<Timestamp>, created: Option<Timestamp>) -> bool {
+    matches!((deleted, created), (Some(deleted), Some(created)) if deleted <= created)
 }
 
 /// Whether a namespace is the one in which the claim of a volume was created. The first two are recorded on the volume:
@@ -177,6 +193,8 @@ mod tests {
             definition_ends: false,
             place: Place::OfClaim,
             namespace_ends: false,
+            own_namespace_ends: false,
+            is_left_over: false,
         };
         change(&mut facts);
         plan(facts)
@@ -192,6 +210,31 @@ mod tests {
         assert_eq!(both, Plan::Release);
         let own_namespace = planned(|facts| (facts.place, facts.namespace_ends) = (Place::Own, true));
         assert_eq!(own_namespace, Plan::Release);
+    }
+
+    #[test]
+    fn an_object_that_an_earlier_namespace_or_definition_left_over_keeps_its_data() {
+        for place in [Place::OfClaim, Place::Own] {
+            let left = planned(|facts| (facts.place, facts.is_left_over) = (place, true));
+            assert_eq!(left, Plan::Release, "{place:?}");
+        }
+        let (early, late) = (Some(at("2026-01-01T00:00:00Z")), Some(at("2026-01-02T00:00:00Z")));
+        assert!(is_left_over(early, late));
+        assert!(is_left_over(early, early), "times have no fractions of a second");
+        assert!(!is_left_over(late, early), "somebody has deleted it");
+        assert!(!is_left_over(None, late));
+    }
+
+    #[test]
+    fn an_object_is_released_if_the_namespace_to_which_it_would_move_ends_too() {
+        for place in [Place::OfClaim, Place::Other] {
+            let released = planned(|facts| {
+                (facts.place, facts.namespace_ends, facts.own_namespace_ends) = (place, true, true);
+            });
+            assert_eq!(released, Plan::Release, "{place:?}");
+        }
+        let deleted = planned(|facts| facts.own_namespace_ends = true);
+        assert_eq!(deleted, Plan::Remove, "somebody has deleted it");
     }
 
     #[test]

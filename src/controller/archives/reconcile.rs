@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use tracing::Instrument;
@@ -88,7 +89,10 @@ async fn step(leader: &Leader, cached: &CachedArchive) -> Result<(), Error> {
         Plan::Follow => follow(leader, &archive).await,
         Plan::Move => move_to_own_namespace(leader, &archives, &archive).await,
         Plan::Release => {
-            tracing::info!("the definition of archives or Bindery's namespace is being deleted: the directory is kept");
+            tracing::info!(
+                "the definition of archives or the namespace is being deleted, or was deleted and created again: the \
+                 directory is kept"
+            );
             finalizer::remove(&archives, &archive).await
         }
         Plan::Remove => remove(leader, &archives, &archive).await,
@@ -96,25 +100,35 @@ async fn step(leader: &Leader, cached: &CachedArchive) -> Result<(), Error> {
 }
 
 async fn facts(ctx: &Context, archive: &Archive) -> Result<Facts, Error> {
-    let is_deleting = archive.metadata.deletion_timestamp.is_some();
+    let deleted = archive.metadata.deletion_timestamp.as_ref().map(|time| time.0);
     let has_finalizer = archive.finalizers().iter().any(|held| held == names::ARCHIVE_FINALIZER);
-    let (place, namespace_ends) = archive_home::place(ctx, archive).await?;
+    let namespace = archive_home::namespace_of(ctx, archive).await?;
     let spec = &archive.spec;
-    Ok(Facts {
+    let mut facts = Facts {
         is_own: spec.instance == ctx.installation.instance && spec.provisioner == ctx.installation.provisioner,
-        state: State::of(is_deleting, has_finalizer),
-        definition_ends: is_deleting && definition_ends(ctx).await?,
-        place,
-        namespace_ends,
-    })
+        state: State::of(deleted.is_some(), has_finalizer),
+        definition_ends: false,
+        place: namespace.place,
+        namespace_ends: namespace.ends,
+        own_namespace_ends: false,
+        is_left_over: archives::is_left_over(deleted, namespace.created),
+    };
+    if deleted.is_some() {
+        let definition = definition(ctx).await?;
+        let created = definition.as_ref().and_then(|found| found.creation_timestamp.as_ref());
+        facts.is_left_over |= archives::is_left_over(deleted, created.map(|time| time.0));
+        // The API server marks the definition as deleted before it deletes the objects.
+        facts.definition_ends = definition.is_none_or(|found| found.deletion_timestamp.is_some());
+        facts.own_namespace_ends = namespace.ends && archive_home::own_namespace_ends(ctx).await?;
+    }
+    Ok(facts)
 }
 
-/// Returns whether the definition of archives is being deleted, or is gone. The API server marks it as deleted before it
-/// deletes the objects.
-async fn definition_ends(ctx: &Context) -> Result<bool, Error> {
+/// Returns the metadata of the definition of archives.
+async fn definition(ctx: &Context) -> Result<Option<ObjectMeta>, Error> {
     let definitions: Api<CustomResourceDefinition> = Api::all(ctx.cluster.client.clone());
     let found = definitions.get_metadata_opt(names::ARCHIVES).await?;
-    Ok(found.is_none_or(|found| found.metadata.deletion_timestamp.is_some()))
+    Ok(found.map(|found| found.metadata))
 }
 
 /// Compares an object with the share: changes the expiry if the object asks for it, and writes the status.

@@ -31,13 +31,32 @@ pub async fn home(ctx: &Context, volume: &Volume) -> Result<Option<Home>, Error>
     }))
 }
 
-/// Returns in which kind of namespace an object is, and whether that namespace is being deleted or gone.
-pub async fn place(ctx: &Context, archive: &Archive) -> Result<(Place, bool), Error> {
+/// The namespace in which an object is.
+pub struct ObjectNamespace {
+    /// Its kind.
+    pub place: Place,
+    /// Whether it is being deleted, or is gone.
+    pub ends: bool,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+}
+
+/// Returns the namespace in which an object is.
+pub async fn namespace_of(ctx: &Context, archive: &Archive) -> Result<ObjectNamespace, Error> {
     let namespace = archive.metadata.namespace.as_deref().unwrap_or_default();
     let live = live(ctx, namespace).await?;
-    let ends = live.as_ref().is_none_or(|live| live.is_ending);
-    let uid = live.map(|live| live.uid);
-    Ok((kind(ctx, archive, namespace, uid.as_deref()), ends))
+    let uid = live.as_ref().map(|live| &*live.uid);
+    Ok(ObjectNamespace {
+        place: kind(ctx, archive, namespace, uid),
+        ends: live.as_ref().is_none_or(|live| live.is_ending),
+        created: live.as_ref().and_then(|live| live.created),
+    })
+}
+
+/// Returns whether Bindery's own namespace is being deleted, or is gone.
+pub async fn own_namespace_ends(ctx: &Context) -> Result<bool, Error> {
+    let live = live(ctx, &ctx.options.own_namespace).await?;
+    Ok(live.is_none_or(|live| live.is_ending))
 }
 
 fn kind(ctx: &Context, archive: &Archive, namespace: &str, uid: Option<&str>) -> Place {
