@@ -41,6 +41,8 @@ pub enum Point {
     ArchiveInTrash,
     /// The object of an archive exists in Bindery's own namespace, and also in the namespace that is being deleted.
     ArchiveCopied,
+    /// Bindery deletes the object of an archive whose directory is gone, and has removed the finalizer. The object exists.
+    ArchiveReleased,
     /// The archive has the name with its new expiry. Its object has the old expiry.
     ArchiveRenamed,
     /// The policy was applied to the directory; the volume still has the finalizer.

@@ -4,7 +4,7 @@
 //! While no webhook answers, the claim is admitted without a volume (`failurePolicy: Ignore`) and provisioned later.
 
 use bindery::failpoints::Point;
-use bindery::model::archive::Archive;
+use bindery::model::archive::{Archive, ArchivePhase};
 use clap::ValueEnum;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::expansion::{request_size, until_size};
-use crate::support::archives::place;
+use crate::support::archives::{phase, place};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, annotation, directory, from, volume_name};
@@ -54,6 +54,8 @@ enum When {
     NamespaceDeleted,
     /// When the time until which an archive is kept is changed.
     ExpiryChanged,
+    /// When the directory of an archive has been missing for a day.
+    GivenUp,
     /// When a claim is refused after its volume was created.
     Refused,
     /// Never under this policy.
@@ -71,6 +73,7 @@ fn when(point: Point, on_delete: &str) -> When {
         | Point::ArchiveRecorded
         | Point::ArchiveInTrash
         | Point::ArchiveCopied
+        | Point::ArchiveReleased
         | Point::ArchiveRenamed
             if on_delete != "archive" =>
         {
@@ -79,6 +82,7 @@ fn when(point: Point, on_delete: &str) -> When {
         Point::ArchiveMade | Point::ArchiveRecorded => When::Deleted,
         Point::ArchiveInTrash => When::ArchiveDeleted,
         Point::ArchiveCopied => When::NamespaceDeleted,
+        Point::ArchiveReleased => When::GivenUp,
         Point::ArchiveRenamed => When::ExpiryChanged,
         Point::TargetRecorded | Point::Renamed if on_delete == "retain" => When::Never,
         Point::TargetRecorded | Point::Renamed => When::Deleted,
@@ -118,6 +122,7 @@ async fn at_every_point(on_delete: &'static str) {
             When::ArchiveDeleted => trial.archive_deleted(point).await,
             When::NamespaceDeleted => trial.namespace_deleted(point).await,
             When::ExpiryChanged => trial.expiry_changed(point).await,
+            When::GivenUp => trial.given_up(point).await,
             When::Refused => trial.refused(point).await,
             When::Never => {}
         }
@@ -273,6 +278,27 @@ impl Trial {
             .until_archive("the status has the new name", |one| place(one) == renamed)
             .await;
         assert!(Bed::get().export.join(&renamed).join("precious").exists());
+    }
+
+    /// Bindery deletes the object of a directory that is missing, and dies. Then the directory is back.
+    async fn given_up(&mut self, point: Point) {
+        let archive = self.archived(point, None).await;
+        let path = Bed::get().export.join(place(&archive));
+        let aside = Bed::get().export.join(format!("aside-{}", self.scene.name));
+        std::fs::rename(&path, &aside).unwrap();
+        self.scene.until_missing_for_a_day(&archive).await;
+        self.bindery.until_exit().await;
+        std::fs::rename(&aside, &path).unwrap();
+        self.bindery.run().await;
+        self.scene
+            .until_archive("the archive has one object, which is not being deleted", |one| {
+                one.spec.key() == archive.spec.key()
+                    && phase(one) == Some(ArchivePhase::Available)
+                    && one.metadata.finalizers.is_some()
+                    && one.metadata.deletion_timestamp.is_none()
+            })
+            .await;
+        assert!(path.join("precious").exists());
     }
 
     /// The share is read-only: Bindery deletes the volume again.

@@ -4,11 +4,10 @@ use bindery::model::archive::{Archive, ArchivePhase};
 use bindery::model::directory::Directory;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::{archive_a_claim, content};
-use crate::support::archives::{archives_of, phase, place};
+use crate::support::archives::{phase, place};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
@@ -83,18 +82,8 @@ async fn an_object_whose_directory_is_gone_becomes_missing_and_goes_after_a_day(
     std::fs::rename(&aside, &path).unwrap();
     let found = until(ArchivePhase::Available).await;
     assert_eq!(found.status.unwrap().conditions[0].status, "True");
-    // It is missing for a day.
     std::fs::remove_dir_all(&path).unwrap();
-    let missing = until(ArchivePhase::Missing).await;
-    let mut conditions = json!(missing.status.unwrap().conditions);
-    let yesterday = Timestamp::from_second(Timestamp::now().as_second() - 86_400).unwrap();
-    conditions[0]["lastTransitionTime"] = json!(yesterday.to_string());
-    let status = Patch::Merge(json!({"status": {"conditions": conditions}}));
-    let as_bindery = archives_of(&Bed::get().bindery().await, &scene.name);
-    let patched = as_bindery
-        .patch_status(&archive.name_any(), &PatchParams::default(), &status)
-        .await;
-    patched.unwrap();
+    scene.until_missing_for_a_day(&archive).await;
     scene.until_archive_gone(&archive).await;
     bindery.unregister().await;
 }

@@ -1,12 +1,14 @@
 //! The objects of archives, and the users who may and may not touch them.
 
 use bindery::model::archive::{Archive, ArchivePhase};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use super::bed::Bed;
 use super::scene::{Scene, from};
 use super::wait::eventually;
 
@@ -40,6 +42,21 @@ impl Scene {
             (found.len() == 1).then(|| found.remove(0))
         })
         .await
+    }
+
+    /// Waits until the directory of an archive is missing, and writes into its object that this is so for a day.
+    pub async fn until_missing_for_a_day(&self, archive: &Archive) {
+        let is_missing = |one: &Archive| one.uid() == archive.uid() && phase(one) == Some(ArchivePhase::Missing);
+        let missing = self.until_archive("its directory is missing", is_missing).await;
+        let mut conditions = json!(missing.status.expect("a status").conditions);
+        let yesterday = Timestamp::from_second(Timestamp::now().as_second() - 86_400).expect("a time");
+        conditions[0]["lastTransitionTime"] = json!(yesterday.to_string());
+        let status = Patch::Merge(json!({"status": {"conditions": conditions}}));
+        let as_bindery = archives_of(&Bed::get().bindery().await, &archive.namespace().expect("a namespace"));
+        let patched = as_bindery
+            .patch_status(&archive.name_any(), &PatchParams::default(), &status)
+            .await;
+        patched.expect("status of an Archive");
     }
 
     /// Waits until the object of an archive is gone, in every namespace.
