@@ -256,6 +256,7 @@ impl Trial {
         let namespace = format!("{}-b", self.scene.name);
         self.scene.namespace(&namespace, json!({})).await;
         let archive = self.archived(point, Some(&namespace)).await;
+        self.scene.keep_until(&archive, "forever").await;
         let namespaces: Api<Namespace> = Api::all(self.scene.client.clone());
         namespaces.delete(&namespace, &DeleteParams::default()).await.unwrap();
         self.bindery.until_exit().await;
@@ -265,6 +266,7 @@ impl Trial {
             .until_archive("only the copy is left", |one| one.spec == archive.spec)
             .await;
         assert_eq!(moved.metadata.namespace.as_deref(), Some("bindery"));
+        assert_eq!(moved.keep_until(), Some("forever"));
         assert!(Bed::get().export.join(place(&archive)).join("precious").exists());
     }
 

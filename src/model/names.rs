@@ -100,6 +100,8 @@ pub mod annotation {
     pub const ENABLED: &str = "bindery.dev/enabled";
     /// On an archive: the time until which it is kept, or `forever`.
     pub const KEEP_UNTIL: &str = "bindery.dev/keep-until";
+    /// On an archive: the value of the former that is on the share.
+    pub const KEEP_UNTIL_APPLIED: &str = "bindery.dev/keep-until-applied";
     /// On the Secret with the webhook's certificate: the names in the certificate.
     pub const SERVING_NAMES: &str = "bindery.dev/serving-names";
     /// On a claim: its provisioner (a name of Kubernetes; the controller manager writes it on claims without a volume).

@@ -132,14 +132,40 @@ pub fn is_same_namespace(
     }
 }
 
-/// Reads the annotation `bindery.dev/keep-until`: a time, a date (the archive is kept until the end of that day in UTC),
-/// or `forever`. Returns until when the archive is kept: `current` if there is no annotation.
+/// Decides until when an archive is kept: by the annotation `bindery.dev/keep-until`, by the value of the annotation that was
+/// applied before, and by the name of the archive. A value that was applied does not shorten the time: the name may have been
+/// changed since, by a person or by a later annotation that a restored etcd does not have.
 pub fn expiry(
     annotation: Option<&str>,
+    applied: Option<&str>,
     current: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, KeepUntil> {
     let Some(text) = annotation else { return Ok(current) };
+    let until = keep_until(text)?;
+    if until == current || until.is_none_or(|until| until > now) {
+        let is_shorter = current.is_none() || until.is_some_and(|until| current.is_some_and(|current| until < current));
+        Ok(if annotation == applied && is_shorter {
+            current
+        } else {
+            until
+        })
+    } else if annotation == applied {
+        Ok(current)
+    } else {
+        Err(KeepUntil::Past)
+    }
+}
+
+/// Whether the annotation `bindery.dev/keep-until` keeps an archive after this time.
+pub fn is_kept(annotation: Option<&str>, now: Timestamp) -> bool {
+    let until = annotation.and_then(|text| keep_until(text).ok());
+    until.is_some_and(|until| until.is_none_or(|until| until > now))
+}
+
+/// Reads the annotation `bindery.dev/keep-until`: a time, a date (the archive is kept until the end of that day in UTC),
+/// or `forever` (nothing is returned).
+fn keep_until(text: &str) -> Result<Option<Timestamp>, KeepUntil> {
     if text == "forever" {
         return Ok(None);
     }
@@ -155,11 +181,7 @@ pub fn expiry(
     let until = time.or_else(|| date().and_then(end_of)).ok_or(KeepUntil::NotATime)?;
     // Names on the share have no fractions of a second.
     let until = Timestamp::from_second(until.as_second()).map_err(|_| KeepUntil::NotATime)?;
-    if Some(until) == current || until > now {
-        Ok(Some(until))
-    } else {
-        Err(KeepUntil::Past)
-    }
+    Ok(Some(until))
 }
 
 /// Why the annotation `bindery.dev/keep-until` is not valid.
@@ -296,7 +318,7 @@ mod tests {
             (Some("2026-11-27"), Err(KeepUntil::Past)),
         ];
         for (text, expected) in table {
-            assert_eq!(expiry(text, current, now), expected, "{text:?}");
+            assert_eq!(expiry(text, None, current, now), expected, "{text:?}");
         }
         for text in [
             "",
@@ -308,11 +330,41 @@ mod tests {
             "2027-01-31[UTC]",
             "Forever",
         ] {
-            assert_eq!(expiry(Some(text), current, now), Err(KeepUntil::NotATime), "{text}");
+            assert_eq!(
+                expiry(Some(text), None, current, now),
+                Err(KeepUntil::NotATime),
+                "{text}"
+            );
         }
         let passed = at("2026-11-01T00:00:00Z");
-        let unchanged = expiry(Some("2026-11-01T00:00:00Z"), Some(passed), now);
+        let unchanged = expiry(Some("2026-11-01T00:00:00Z"), None, Some(passed), now);
         assert_eq!(unchanged, Ok(Some(passed)), "it was valid when it was written");
+    }
+
+    #[test]
+    fn an_annotation_that_was_applied_lengthens_the_time_and_never_shortens_it() {
+        let now = at("2026-11-28T16:00:00Z");
+        let (soon, later) = (Some(at("2026-12-01T00:00:00Z")), Some(at("2027-01-01T00:00:00Z")));
+        let applied = |text, current| expiry(Some(text), Some(text), current, now);
+        assert_eq!(applied("2026-12-01T00:00:00Z", later), Ok(later));
+        assert_eq!(applied("2026-12-01T00:00:00Z", None), Ok(None));
+        assert_eq!(applied("2027-01-01T00:00:00Z", soon), Ok(later));
+        assert_eq!(applied("forever", soon), Ok(None));
+        assert_eq!(applied("forever", None), Ok(None));
+        assert_eq!(applied("2026-11-01", later), Ok(later), "its time has passed");
+        let changed = expiry(Some("2026-12-01T00:00:00Z"), Some("forever"), None, now);
+        assert_eq!(changed, Ok(soon), "a new value counts");
+    }
+
+    #[test]
+    fn an_archive_is_kept_by_an_annotation_whose_time_has_not_passed() {
+        let now = at("2026-11-28T16:00:00Z");
+        for text in ["forever", "2026-11-28", "2027-01-31"] {
+            assert!(is_kept(Some(text), now), "{text}");
+        }
+        for text in [None, Some("2026-11-27"), Some("next week")] {
+            assert!(!is_kept(text, now), "{text:?}");
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct ArchiveSummary {
     pub missing_since: Option<Timestamp>,
     /// The annotation that says how long the archive is kept.
     pub keep_until: Option<String>,
+    /// The value of that annotation that is on the share.
+    pub keep_until_applied: Option<String>,
     /// The namespace of its claim.
     pub claim_namespace: Option<String>,
     /// The uid of that namespace.
@@ -48,6 +50,7 @@ impl Summary for ArchiveSummary {
             expires: status.and_then(|status| status.expires_at.as_ref().map(|time| time.0)),
             missing_since: condition.map(|condition| condition.last_transition_time.0),
             keep_until: archive.keep_until().map(str::to_owned),
+            keep_until_applied: archive.keep_until_applied().map(str::to_owned),
             maker: Installation {
                 provisioner: archive.spec.provisioner,
                 instance: archive.spec.instance,

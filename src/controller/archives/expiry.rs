@@ -4,8 +4,10 @@
 
 use jiff::Timestamp;
 
+use super::finalizer;
 use super::find::Found;
 use super::remove::owner_of;
+use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::volumes::archive_owner::{self, OwnerState};
@@ -26,10 +28,11 @@ pub async fn change(
 ) -> Result<Found, Error> {
     let ctx = &leader.ctx;
     let current = place.archive_times().and_then(|(_, until)| until);
-    let wanted = match archives::expiry(archive.keep_until(), current, Timestamp::now()) {
+    let (annotation, applied) = (archive.keep_until(), archive.keep_until_applied());
+    let wanted = match archives::expiry(annotation, applied, current, Timestamp::now()) {
         Ok(wanted) => wanted,
         Err(error) => {
-            let text = archive.keep_until().unwrap_or_default();
+            let text = annotation.unwrap_or_default();
             let note = Invalid::value(&format!("annotation {}", annotation::KEEP_UNTIL), text, &error).to_string();
             ctx.events.warn(
                 archive,
@@ -63,4 +66,13 @@ pub async fn change(
     let note = format!("the archive is kept {until}, as {target} of share {}", record.share);
     ctx.events.normal(archive, reason::EXPIRY_CHANGED, note);
     Ok(Found::At(target))
+}
+
+/// Records which value of the annotation is on the share.
+pub async fn record_applied(ctx: &Context, archive: &Archive) -> Result<(), Error> {
+    let (annotation, applied) = (archive.keep_until(), archive.keep_until_applied());
+    if annotation == applied || archives::expiry(annotation, applied, None, Timestamp::now()).is_err() {
+        return Ok(());
+    }
+    finalizer::annotate(ctx, archive, annotation::KEEP_UNTIL_APPLIED, annotation).await
 }

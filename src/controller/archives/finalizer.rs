@@ -60,8 +60,8 @@ pub async fn delete_object(archives: &Api<Archive>, archive: &Archive) -> Result
     }
 }
 
-/// Sets an annotation.
-pub async fn annotate(ctx: &Context, archive: &Archive, key: &str, value: &str) -> Result<(), Error> {
+/// Sets an annotation, or removes it.
+pub async fn annotate(ctx: &Context, archive: &Archive, key: &str, value: Option<&str>) -> Result<(), Error> {
     let archives: Api<Archive> = Api::namespaced(ctx.cluster.client.clone(), &archive.namespace().unwrap_or_default());
     let fields = json!({"metadata": {"uid": archive.uid(), "annotations": {key: value}}});
     archives

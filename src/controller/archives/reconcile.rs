@@ -33,8 +33,10 @@ pub fn is_due(ctx: &Context, cached: &CachedArchive) -> bool {
         return cached.has_finalizer || !deleted;
     }
     let Ok(record) = &cached.record else { return false };
-    let wanted = archives::expiry(cached.keep_until.as_deref(), record.expires(), Timestamp::now());
-    let is_settled = cached.phase.is_some() && cached.expires == record.expires() && wanted == Ok(record.expires());
+    let (annotation, applied) = (cached.keep_until.as_deref(), cached.keep_until_applied.as_deref());
+    let wanted = archives::expiry(annotation, applied, record.expires(), Timestamp::now());
+    let is_applied = annotation == applied && wanted == Ok(record.expires());
+    let is_settled = cached.phase.is_some() && cached.expires == record.expires() && is_applied;
     !is_settled || !is_at_home(ctx, cached)
 }
 
@@ -148,7 +150,11 @@ pub async fn follow(leader: &Leader, archive: &Archive) -> Result<(), Error> {
         Found::At(place) => expiry::change(leader, archive, &record, place).await?,
         found => found,
     };
-    status::write(ctx, archive, &record, &found).await
+    status::write(ctx, archive, &record, &found).await?;
+    match found {
+        Found::At(_) => expiry::record_applied(ctx, archive).await,
+        Found::Replaced(_) | Found::Missing => Ok(()),
+    }
 }
 
 /// Writes the object in Bindery's own namespace, and deletes the one in the namespace that ends. The directory stays.
@@ -161,7 +167,7 @@ async fn move_to_own_namespace(leader: &Leader, archives: &Api<Archive>, archive
     if remove::other_object(ctx, archive).await?.is_some() {
         return finalizer::delete_object(archives, archive).await;
     }
-    let Some(copy) = archive_object::write(leader, &archive.spec, None).await? else {
+    let Some(copy) = archive_object::write_copy(leader, archive).await? else {
         return Err(Error::NotMoved(ctx.options.own_namespace.clone()));
     };
     failpoints::point(Point::ArchiveCopied);
@@ -187,12 +193,12 @@ fn report_kept(ctx: &Context, archive: &Archive, why: &str) {
     ctx.events.warn(archive, reason::ARCHIVE_KEPT, note);
 }
 
-/// Copies the annotation that says how long the archive is kept.
+/// Copies the annotation that says how long the archive is kept, if the copy existed before.
 async fn copy_expiry(ctx: &Context, archive: &Archive, copy: &Archive) -> Result<(), Error> {
     let Some(until) = archive.keep_until().filter(|_| copy.keep_until().is_none()) else {
         return Ok(());
     };
-    finalizer::annotate(ctx, copy, names::annotation::KEEP_UNTIL, until).await
+    finalizer::annotate(ctx, copy, names::annotation::KEEP_UNTIL, Some(until)).await
 }
 
 async fn remove(leader: &Leader, archives: &Api<Archive>, archive: &Archive) -> Result<(), Error> {

@@ -5,6 +5,8 @@
 //! definition of archives is not installed, no object is written, and the archive is made as before: it gets an object
 //! when the definition is installed.
 
+use std::collections::BTreeMap;
+
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 
@@ -19,7 +21,7 @@ use crate::failpoints::{self, Point};
 use crate::model::archive::{Archive, ArchiveSpec, object_name};
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
-use crate::model::names;
+use crate::model::names::{self, annotation};
 
 /// The number of names that are tried for one object.
 const MAX_NAMES: usize = 4;
@@ -52,7 +54,7 @@ pub async fn write(leader: &Leader, spec: &ArchiveSpec, home: Option<&str>) -> R
     let ctx = &leader.ctx;
     if let Some(home) = home.filter(|home| *home != ctx.options.own_namespace) {
         leader.may_act()?;
-        match create(ctx, spec, home).await {
+        match create(ctx, spec, home, &BTreeMap::new()).await {
             Ok(archive) => return Ok(Some(archive)),
             Err(error) if is_refused(&error) => {
                 tracing::debug!(namespace = home, %error, "the namespace does not accept the object of an archive");
@@ -60,8 +62,17 @@ pub async fn write(leader: &Leader, spec: &ArchiveSpec, home: Option<&str>) -> R
             Err(error) => return Err(error.into()),
         }
     }
+    write_in_own_namespace(leader, spec, &BTreeMap::new()).await
+}
+
+async fn write_in_own_namespace(
+    leader: &Leader,
+    spec: &ArchiveSpec,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Option<Archive>, Error> {
+    let ctx = &leader.ctx;
     leader.may_act()?;
-    match create(ctx, spec, &ctx.options.own_namespace).await {
+    match create(ctx, spec, &ctx.options.own_namespace, annotations).await {
         Ok(archive) => Ok(Some(archive)),
         Err(kube::Error::Api(status)) if is_not_served(status.code) => {
             leader.archives.report_absence(&format!(
@@ -82,6 +93,14 @@ pub async fn write(leader: &Leader, spec: &ArchiveSpec, home: Option<&str>) -> R
     }
 }
 
+/// Writes a copy of an object in Bindery's own namespace, with the annotations that say how long the archive is kept.
+/// Returns the copy; nothing if it cannot be written.
+pub async fn write_copy(leader: &Leader, archive: &Archive) -> Result<Option<Archive>, Error> {
+    let mut annotations = archive.annotations().clone();
+    annotations.retain(|key, _| [annotation::KEEP_UNTIL, annotation::KEEP_UNTIL_APPLIED].contains(&&**key));
+    write_in_own_namespace(leader, &archive.spec, &annotations).await
+}
+
 /// Returns an object as messages name it.
 pub fn shown(archive: &Archive) -> String {
     format!("{}/{}", archive.namespace().unwrap_or_default(), archive.name_any())
@@ -98,17 +117,21 @@ pub async fn with_key(ctx: &Context, key: &str) -> kube::Result<Vec<Archive>> {
 }
 
 /// Creates an object. It is also a success if the object exists.
-async fn create(ctx: &Context, spec: &ArchiveSpec, namespace: &str) -> kube::Result<Archive> {
+async fn create(
+    ctx: &Context,
+    spec: &ArchiveSpec,
+    namespace: &str,
+    annotations: &BTreeMap<String, String>,
+) -> kube::Result<Archive> {
     let archives: Api<Archive> = Api::namespaced(ctx.cluster.client.clone(), namespace);
     let made = spec.archived_at.0;
     let mut seed = spec.seed().to_owned();
     let mut attempts = 0;
     loop {
         let name = object_name(&spec.claim_name, made, &seed);
-        let error = match archives
-            .create(&PostParams::default(), &spec.build(namespace, &name))
-            .await
-        {
+        let mut archive = spec.build(namespace, &name);
+        archive.metadata.annotations = (!annotations.is_empty()).then(|| annotations.clone());
+        let error = match archives.create(&PostParams::default(), &archive).await {
             Err(error) if is_conflict(&error) => error,
             created => {
                 if created.is_ok() {

@@ -88,4 +88,11 @@ impl Archive {
     pub fn keep_until(&self) -> Option<&str> {
         self.annotations().get(annotation::KEEP_UNTIL).map(String::as_str)
     }
+
+    /// The value of that annotation that is on the share.
+    pub fn keep_until_applied(&self) -> Option<&str> {
+        self.annotations()
+            .get(annotation::KEEP_UNTIL_APPLIED)
+            .map(String::as_str)
+    }
 }
