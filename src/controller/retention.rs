@@ -4,7 +4,7 @@
 //!
 //! Triggers: a timer, because a share cannot be watched; and a server that answers again. The name of an archive
 //! contains its installation and the time when it expires. The archive of a volume whose cleanup has not ended is kept,
-//! because the policy may still change. The directory of a volume that is not being deleted is moved back to its path.
+//! because the policy may still change; so is an archive whose object says so. The directory of a volume that is not being deleted is moved back to its path.
 //! Archives and trash are in the trash roots of the share ([`crate::model::directory::TrashRoot`]).
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::archives::follow::{self, Round};
+use super::archives::kept;
 use super::volumes::archive_owner::{self, OwnerState};
 use super::volumes::{lost_directories, trash_archive, trash_roots};
 use crate::cluster::cache::CachedVolume;
@@ -26,18 +27,23 @@ use crate::controller::leader::Leader;
 use crate::model::directory::{ArchiveName, Directory, InTrash, Share};
 use crate::policy::class::Class;
 
-/// Makes a round now, after each interval, and when the objects of archives are known. When a server answers again, checks
-/// its shares at once. Never returns.
+/// How long the first round waits for the objects of archives.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Makes a round when the objects of archives are known, and after each interval. When a server answers again, checks its
+/// shares at once. Never returns.
 pub async fn run(leader: &Leader) {
     let pause = leader.ctx.options.retention_interval;
     let mut back = pin!(leader.ctx.outages.recoveries());
+    // The trash need not wait for the API server for long.
+    let _ = timeout(LONGEST_WAIT, leader.archives.until_known()).await;
     loop {
         clean_shares(leader, |_| true, pause).await;
         let mut next = pin!(sleep(pause));
         loop {
             tokio::select! {
                 () = &mut next => break,
-                () = leader.archives.until_filled() => break,
+                () = leader.archives.until_known() => break,
                 Some(server) = back.next() => clean_shares(leader, |share| server.may_concern(share.server()), pause).await,
             }
         }
@@ -137,6 +143,9 @@ async fn check_archive(
         return Ok(());
     }
     if name.until.is_some_and(|until| until <= Timestamp::now()) {
+        if kept::is_kept_by_object(leader, name).await? {
+            return Ok(());
+        }
         let is_in_trash = expire(leader, share, place).await?;
         return match round.filter(|_| is_in_trash) {
             Some(round) => round.expired(name).await,

@@ -80,6 +80,70 @@ async fn a_keep_until_that_is_not_valid_changes_nothing() {
     }
 }
 
+/// Gives an archive a name on the share that says that its time has passed. Returns the name without that time.
+fn let_expire(archive: &Archive) -> String {
+    let (export, before) = (&Bed::get().export, place(archive));
+    let (without, _) = before.split_once("-until-").unwrap();
+    let passed = format!("{without}-until-20260101T000000Z");
+    std::fs::rename(export.join(&before), export.join(passed)).unwrap();
+    without.to_owned()
+}
+
+#[tokio::test]
+async fn an_archive_is_kept_if_it_was_annotated_while_bindery_did_not_run() {
+    let mut bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let parameters = json!({"archiveRetention": "1h"});
+    let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+    archive_a_claim(&scene, "data").await;
+    archive_a_claim(&scene, "other").await;
+    let archive = scene.until_archived("data").await;
+    let other = scene.until_archived("other").await;
+    bindery.kill();
+    let without = let_expire(&archive);
+    let_expire(&other);
+    scene.keep_until(&archive, "forever").await;
+    bindery.run().await;
+    scene.until_archive_gone(&other).await;
+    let kept = scene
+        .until_archive("it never expires", |one| {
+            one.spec == archive.spec && place(one) == without
+        })
+        .await;
+    assert_eq!(expires(&kept), None);
+    assert_eq!(content(&without).as_deref(), Some("data"));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn an_annotation_that_was_applied_does_not_undo_a_longer_name() {
+    let bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    archive_a_claim(&scene, "data").await;
+    let archive = scene.until_archived("data").await;
+    scene.keep_until(&archive, "2999-12-31").await;
+    let annotated = scene
+        .until_archive("the annotation is applied", |archive| {
+            archive.keep_until_applied() == Some("2999-12-31") && expires(archive).is_some()
+        })
+        .await;
+    // A person keeps it forever, on the server.
+    let (export, before) = (&Bed::get().export, place(&annotated));
+    let (without, _) = before.split_once("-until-").unwrap();
+    std::fs::rename(export.join(&before), export.join(without)).unwrap();
+    let now = scene
+        .until_archive("the status follows", |archive| place(archive) == without)
+        .await;
+    assert_eq!(expires(&now), None);
+    // Another value of the annotation counts again.
+    scene.keep_until(&archive, "2998-12-31").await;
+    scene
+        .until_archive("it expires", |archive| {
+            expires(archive).as_deref() == Some("2998-12-31T23:59:59Z")
+        })
+        .await;
+    bindery.unregister().await;
+}
+
 #[tokio::test]
 async fn an_archive_that_expires_takes_its_object_with_it() {
     let bindery = Bindery::start(&["--retention-interval=200ms"]).await;

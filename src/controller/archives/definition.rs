@@ -45,6 +45,7 @@ impl Definition {
                         names::ARCHIVES
                     ));
                 }
+                leader.archives.set_installed(installed);
                 sender.send_replace(Some(installed));
             }
         };

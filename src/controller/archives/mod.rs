@@ -10,7 +10,7 @@ mod expiry;
 mod finalizer;
 mod find;
 pub mod follow;
-
+pub mod kept;
 mod reconcile;
 mod remove;
 mod status;

@@ -18,7 +18,9 @@ pub type ByKey = HashMap<String, Vec<Arc<CachedArchive>>>;
 pub struct ArchiveObjects {
     /// The watch, while the definition is installed and the cache is filled.
     watch: Mutex<Option<Watch<CachedArchive>>>,
-    filled: Notify,
+    /// Whether the definition is installed; `None` until that is known.
+    installed: Mutex<Option<bool>>,
+    known: Notify,
     is_absence_reported: AtomicBool,
 }
 
@@ -29,8 +31,21 @@ impl ArchiveObjects {
         *self.watch.lock() = watch;
         if is_filled {
             self.is_absence_reported.store(false, Ordering::Relaxed);
-            self.filled.notify_one();
+            self.known.notify_one();
         }
+    }
+
+    /// Sets whether the definition is installed.
+    pub fn set_installed(&self, installed: bool) {
+        let before = self.installed.lock().replace(installed);
+        if before.is_none() && !installed {
+            self.known.notify_one();
+        }
+    }
+
+    /// Returns whether the definition is installed. `None` if that is not known yet.
+    pub fn is_installed(&self) -> Option<bool> {
+        *self.installed.lock()
     }
 
     /// Returns all objects. `None` if the definition is not installed, or the cache is not filled yet.
@@ -49,9 +64,10 @@ impl ArchiveObjects {
         Some(by_key)
     }
 
-    /// Waits until the cache is filled, or is filled again. Only one caller may wait.
-    pub async fn until_filled(&self) {
-        self.filled.notified().await;
+    /// Waits until all objects are known: until the cache is filled, or is filled again, or until it is known that the
+    /// definition is not installed. Only one caller may wait.
+    pub async fn until_known(&self) {
+        self.known.notified().await;
     }
 
     /// Logs that archives have no objects, once until the definition is installed.
