@@ -131,6 +131,8 @@ pub mod reason {
     pub const ARCHIVE_MOVED: &str = "ArchiveMoved";
     /// The directory of an archive is not on the share.
     pub const ARCHIVE_MISSING: &str = "ArchiveMissing";
+    /// The API server refused the object of an archive.
+    pub const ARCHIVE_NOT_RECORDED: &str = "ArchiveNotRecorded";
     /// Something that an archive needs failed; Bindery tries again.
     pub const ARCHIVE_FAILED: &str = "ArchiveFailed";
     /// The time until which an archive is kept was changed.

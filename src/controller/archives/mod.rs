@@ -7,7 +7,7 @@
 mod definition;
 mod error_policy;
 mod expiry;
-mod finalizer;
+pub mod finalizer;
 mod find;
 pub mod follow;
 pub mod kept;

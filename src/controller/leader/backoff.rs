@@ -39,6 +39,11 @@ impl Backoff {
         self.0.lock().contains_key(object)
     }
 
+    /// Returns the number of failures in a row of an object.
+    pub fn failures(&self, object: &str) -> u32 {
+        self.0.lock().get(object).copied().unwrap_or_default()
+    }
+
     /// Forgets the failures of an object, after a reconcile that succeeded.
     pub fn reset(&self, object: &str) {
         self.0.lock().remove(object);

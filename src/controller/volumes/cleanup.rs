@@ -183,6 +183,7 @@ async fn move_to(
         FoundAt::Path(_) => return Ok(report(step.record.directory.clone(), None)),
         FoundAt::Moved(identity, place) => {
             let object = archive_object::write_for_volume(step, identity, &place).await?;
+            archive_object::delete_earlier(step, &place).await?;
             return Ok(report(place, object));
         }
         FoundAt::Replaced => (AtPath::Another, replaced()),

@@ -105,7 +105,14 @@ impl Move<'_> {
             TrashRoot::containing(place) == *root && destination.is_at(step, place) && is_fresh(place)
         };
         let recorded = step.record.moved_to.iter().rev().find(fits).cloned();
-        recorded.unwrap_or_else(|| {
+        // An archive that was to expire stays the same archive, with the same object.
+        let earlier = || {
+            let mut places = step.record.moved_to.iter().rev();
+            let is_here =
+                |place: &&Directory| destination == Destination::Keep && TrashRoot::containing(place) == *root;
+            places.find_map(|place| Some(place).filter(is_here)?.with_expiry(None))
+        };
+        recorded.or_else(earlier).unwrap_or_else(|| {
             root.place(&match destination.retention() {
                 None => step.in_trash(),
                 Some(retention) => step.archive(now, retention.ends(now)),
