@@ -50,7 +50,7 @@ pub async fn run(leader: &Leader) {
     }
 }
 
-/// The volumes of this installation. The key is the tag in the names of their archives.
+/// The volumes of this instance. The key is the tag in the names of their archives.
 type Owners = HashMap<String, Arc<CachedVolume>>;
 
 /// Returns every share that a class, a volume or the object of an archive of this installation names.
@@ -102,6 +102,9 @@ async fn clean_share(leader: &Leader, share: &Share) -> Result<(), Error> {
         let names = ctx.storage.list(share, root.directory(), storage_deadline()).await?;
         // The volumes are read after the list, so that the volume of each archive in the list is among them.
         let owners = owners(ctx);
+        if let Some(round) = &mut round {
+            round.next_root();
+        }
         for name in names {
             let Some(archive) = ArchiveName::read(&name, &ctx.installation.instance) else {
                 continue;
@@ -143,7 +146,7 @@ async fn check_archive(
         return Ok(());
     }
     if name.until.is_some_and(|until| until <= Timestamp::now()) {
-        if kept::is_kept_by_object(leader, name).await? {
+        if kept::is_kept_by_object(leader, share, name).await? {
             return Ok(());
         }
         let is_in_trash = expire(leader, share, place).await?;
@@ -160,9 +163,8 @@ async fn check_archive(
 
 /// Returns the volumes of all shares, because one share may have several names.
 fn owners(ctx: &Context) -> Owners {
-    let may_own = |volume: &CachedVolume| ctx.is_own(volume.read());
-    let owners = ctx.cluster.volumes.store().state_filter(may_own).into_iter();
-    owners
+    archive_owner::all(ctx)
+        .into_iter()
         .map(|volume| {
             (
                 Directory::archive_tag(&ctx.installation.instance, &volume.read().name),

@@ -174,7 +174,7 @@ async fn a_share_that_shows_another_file_system_or_nothing_changes_no_object() {
     disk.server.unmount(&disk.server.export_dir());
     disk.server.restart();
     disk.bindery
-        .until_log("the objects of the archives of this share are not changed")
+        .until_log("the object of an archive of this share is not changed")
         .await;
     let now = disk.scene.until_archived("data").await;
     assert_eq!(now.status, disk.archive.status);

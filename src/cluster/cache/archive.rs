@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::cached::Summary;
-use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord, FOUND};
+use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord};
 use crate::model::names;
 use crate::model::volume::Installation;
 
@@ -40,15 +40,13 @@ impl Summary for ArchiveSummary {
 
     fn summarize(archive: Archive) -> Self {
         let status = archive.status.as_ref();
-        let missing = status.filter(|status| status.phase == ArchivePhase::Missing);
-        let condition = missing.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == FOUND));
         Self {
             uid: archive.uid().unwrap_or_default(),
             record: ArchiveRecord::read(&archive),
             has_finalizer: archive.finalizers().iter().any(|held| held == names::ARCHIVE_FINALIZER),
             phase: status.map(|status| status.phase),
             expires: status.and_then(|status| status.expires_at.as_ref().map(|time| time.0)),
-            missing_since: condition.map(|condition| condition.last_transition_time.0),
+            missing_since: archive.missing_since(),
             keep_until: archive.keep_until().map(str::to_owned),
             keep_until_applied: archive.keep_until_applied().map(str::to_owned),
             maker: Installation {

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::finalizer;
 use super::find::Found;
-use super::remove::owner_of;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
@@ -45,10 +44,10 @@ pub async fn change(
     let Some(target) = place.with_expiry(wanted).filter(|_| wanted != current) else {
         return Ok(Found::At(place));
     };
-    if let Some(owner) = owner_of(archive) {
-        match archive_owner::owner_state(leader, owner, &record.share, &place).await? {
+    if let Some(owner) = archive_owner::owner_of(ctx, archive) {
+        match archive_owner::owner_state(leader, &owner, &record.share, &place).await? {
             OwnerState::Free => {}
-            OwnerState::InCleanup => return Err(Error::ArchiveInUse(owner.to_owned())),
+            OwnerState::InCleanup => return Err(Error::ArchiveInUse(owner)),
             OwnerState::PutBack => return Ok(Found::Missing),
         }
     }

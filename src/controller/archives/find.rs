@@ -2,6 +2,7 @@
 
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
+use crate::controller::volumes::file_system::others_are_missing;
 use crate::model::archive::ArchiveRecord;
 use crate::model::directory::{ArchiveName, Directory, TrashRoot};
 
@@ -68,19 +69,20 @@ async fn missing(ctx: &Context, record: &ArchiveRecord) -> Result<Found, Error> 
         }
     }
     let above = ctx.storage.above(share, directory, storage_deadline()).await?;
-    if above.identity.fsid == record.identity.fsid {
-        Ok(Found::Missing)
-    } else {
-        Err(changed(record))
+    // With a fixed fsid= on the export, another disk may look the same.
+    let made = directory.archive_times().map(|(made, _)| made);
+    if above.identity.fsid != record.identity.fsid || others_are_missing(ctx, share, None, made).await? {
+        return Err(changed(record));
     }
+    Ok(Found::Missing)
 }
 
 fn changed(record: &ArchiveRecord) -> Error {
     Error::FileSystemChanged(format!(
         "archive {} of share {} was not found, and the share shows another file system than before. Nothing is changed. \
          Check that the server has mounted the file system that it exports. If its fsid= or its disk was changed on \
-         purpose, an administrator can remove the finalizer of this object: the directory is kept, and gets another \
-         object",
+         purpose, delete this object and then remove its finalizer, as an administrator of the cluster: the directory is \
+         kept, and gets another object",
         record.directory, record.share
     ))
 }

@@ -5,17 +5,18 @@
 
 use jiff::Timestamp;
 
+use super::follow::go_on;
 use super::reconcile;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::volumes::archive_object;
 use crate::model::archive::Archive;
-use crate::model::directory::ArchiveName;
+use crate::model::directory::{ArchiveName, Share};
 use crate::policy::archives::is_kept;
 
 /// Returns whether an archive is kept, and renames it then. While it is not known whether the definition is installed, every
 /// archive is kept.
-pub async fn is_kept_by_object(leader: &Leader, name: &ArchiveName<'_>) -> Result<bool, Error> {
+pub async fn is_kept_by_object(leader: &Leader, share: &Share, name: &ArchiveName<'_>) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     match leader.archives.is_installed() {
         None => return Ok(true),
@@ -31,7 +32,7 @@ pub async fn is_kept_by_object(leader: &Leader, name: &ArchiveName<'_>) -> Resul
         let is_own = archive.spec.provisioner == ctx.installation.provisioner;
         // An object that is being deleted has a reconcile of its own.
         if is_own && archive.metadata.deletion_timestamp.is_none() {
-            reconcile::follow(leader, archive).await?;
+            go_on(share, reconcile::follow(leader, archive).await)?;
         }
     }
     Ok(!found.is_empty())

@@ -214,7 +214,16 @@ async fn remove(leader: &Leader, archives: &Api<Archive>, archive: &Archive) -> 
             let note = "the directory was moved to the trash; its files are being removed".to_owned();
             ctx.events.normal(archive, reason::ARCHIVE_REMOVED, note);
         }
-        Outcome::Gone => {}
+        Outcome::Gone => {
+            let note = format!(
+                "the object is deleted, and nothing was removed: directory {} of share {}:{} was not found. If it is found \
+                 later, it gets another object",
+                archive.current_directory(),
+                archive.spec.server,
+                archive.spec.share
+            );
+            ctx.events.warn(archive, reason::ARCHIVE_MISSING, note);
+        }
         Outcome::Kept(why) => report_kept(ctx, archive, &why),
     }
     Ok(())

@@ -15,7 +15,6 @@ use crate::controller::volumes::archive_owner::{self, OwnerState};
 use crate::controller::volumes::trash_archive;
 use crate::failpoints::{self, Point};
 use crate::model::archive::{Archive, ArchiveRecord};
-use crate::model::names::is_object_name;
 
 /// What happened to the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +33,8 @@ pub async fn remove(leader: &Leader, archive: &Archive, record: &ArchiveRecord) 
     if let Some(other) = other_object(ctx, archive).await? {
         return Ok(Outcome::Kept(format!("Archive {other} has the same directory")));
     }
-    if is_in_trash(ctx, record).await? {
+    // An earlier attempt has moved it.
+    if trash_archive::is_in_trash(ctx, record).await? {
         return Ok(Outcome::Removed);
     }
     let place = match find::find_renamed(ctx, record).await? {
@@ -47,10 +47,10 @@ pub async fn remove(leader: &Leader, archive: &Archive, record: &ArchiveRecord) 
         }
         Found::At(place) => place,
     };
-    if let Some(owner) = owner_of(archive) {
-        match archive_owner::owner_state(leader, owner, &record.share, &place).await? {
+    if let Some(owner) = archive_owner::owner_of(ctx, archive) {
+        match archive_owner::owner_state(leader, &owner, &record.share, &place).await? {
             OwnerState::Free => {}
-            OwnerState::InCleanup => return Err(Error::ArchiveInUse(owner.to_owned())),
+            OwnerState::InCleanup => return Err(Error::ArchiveInUse(owner)),
             OwnerState::PutBack => {
                 return Ok(Outcome::Kept(format!(
                     "it is the directory of volume {owner}, which is in use"
@@ -66,12 +66,6 @@ pub async fn remove(leader: &Leader, archive: &Archive, record: &ArchiveRecord) 
     Ok(Outcome::Removed)
 }
 
-/// Returns the name of the volume whose directory the archive was. The object of an archive from which only the name was
-/// known names none, and is written only if no volume of this installation has that directory.
-pub fn owner_of(archive: &Archive) -> Option<&str> {
-    archive.spec.volume_name.as_deref().filter(|name| is_object_name(name))
-}
-
 /// Returns another object with the same directory that is not being deleted.
 pub async fn other_object(ctx: &Context, archive: &Archive) -> Result<Option<String>, Error> {
     let Some(key) = archive.spec.key() else { return Ok(None) };
@@ -80,10 +74,4 @@ pub async fn other_object(ctx: &Context, archive: &Archive) -> Result<Option<Str
         .iter()
         .find(|other| other.uid() != archive.uid() && other.metadata.deletion_timestamp.is_none());
     Ok(other.map(archive_object::shown))
-}
-
-/// Returns whether an earlier attempt has moved the directory to the trash.
-async fn is_in_trash(ctx: &Context, record: &ArchiveRecord) -> Result<bool, Error> {
-    let trash = trash_archive::in_trash(&ctx.installation.instance, &record.directory);
-    Ok(ctx.look_up(&record.share, &trash).await? == Some(record.identity))
 }

@@ -1,12 +1,39 @@
 //! The volume of an archive, if it still exists.
 
+use std::sync::Arc;
+
+use crate::cluster::cache::CachedVolume;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
+use crate::model::archive::Archive;
 use crate::model::directory::{Directory, Share};
+use crate::model::names::is_object_name;
 use crate::model::volume::Record;
 
 use super::put_back;
+
+/// Returns the volumes that may have archives of this instance. The names of archives do not contain the provisioner, so
+/// volumes of all provisioners are among them.
+pub fn all(ctx: &Context) -> Vec<Arc<CachedVolume>> {
+    let may_own = |volume: &CachedVolume| {
+        let maker = volume.read().maker.as_ref();
+        maker.is_some_and(|maker| maker.instance == ctx.installation.instance)
+    };
+    ctx.cluster.volumes.store().state_filter(may_own)
+}
+
+/// Returns the name of the volume whose directory an archive was: as its object says, or else the volume that has the tag in
+/// the name of the archive.
+pub fn owner_of(ctx: &Context, archive: &Archive) -> Option<String> {
+    let named = archive.spec.volume_name.clone().filter(|name| is_object_name(name));
+    named.or_else(|| {
+        let (instance, key) = (&ctx.installation.instance, archive.spec.key()?);
+        let (_, tag) = key.split_once('-')?;
+        let mut names = all(ctx).into_iter().map(|volume| volume.read().name.clone());
+        names.find(|name| Directory::archive_tag(instance, name) == tag)
+    })
+}
 
 /// What the volume of an archive says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::step::Step;
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
+use crate::model::directory::Share;
 use crate::model::names::volume_annotation;
 use crate::model::share_id::{RootChange, ShareId};
 use crate::model::volume::{Phase, Record, Volume};
@@ -55,7 +58,7 @@ pub async fn check_file_system(step: Step<'_>, at_path: AtPath) -> Result<(), Er
             return changed(OTHER_FSID_ABOVE);
         }
     }
-    if others_are_missing(step).await? {
+    if others_are_missing(ctx, &record.share, Some(&step.volume.name), step.volume.created).await? {
         return changed(OTHERS_MISSING);
     }
     Ok(())
@@ -100,16 +103,18 @@ fn why(change: RootChange) -> &'static str {
     }
 }
 
-/// Returns whether older volumes of the share are in use, and none of their directories is there. If there are no older
-/// ones, the newer ones count.
-async fn others_are_missing(step: Step<'_>) -> Result<bool, Error> {
-    let Step {
-        ctx, volume, record, ..
-    } = step;
+/// Returns whether volumes of a share are in use, other than this one, and none of their directories is there. Only those
+/// that were created until this time count, if there are some.
+pub async fn others_are_missing(
+    ctx: &Context,
+    share: &Share,
+    volume: Option<&str>,
+    until: Option<Timestamp>,
+) -> Result<bool, Error> {
     let is_in_use = |other: &CachedVolume| {
         let other = other.read();
-        let is_there = |it: &Record| it.share == record.share && it.identity.is_some() && it.moved_to.is_empty();
-        other.name != volume.name
+        let is_there = |it: &Record| it.share == *share && it.identity.is_some() && it.moved_to.is_empty();
+        Some(&*other.name) != volume
             && other.ready
             && !other.deleting
             && other.phase == Phase::Bound
@@ -119,7 +124,7 @@ async fn others_are_missing(step: Step<'_>) -> Result<bool, Error> {
     let mut others = ctx.cluster.volumes.store().state_filter(is_in_use);
     others.sort_by_key(|other| other.read().created);
     // The time has only seconds.
-    let is_older = |other: &Arc<CachedVolume>| other.read().created <= volume.created;
+    let is_older = |other: &Arc<CachedVolume>| other.read().created <= until;
     if others.first().is_some_and(is_older) {
         others.retain(is_older);
     }

@@ -1,8 +1,10 @@
 //! Moves an archive to the trash: it has expired, or somebody has deleted its object.
 
 use super::trash_roots;
+use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
+use crate::model::archive::ArchiveRecord;
 use crate::model::directory::{Directory, Share, TrashRoot};
 use crate::model::identity::Identity;
 use crate::storage::Moved;
@@ -11,6 +13,12 @@ use crate::storage::Moved;
 pub fn in_trash(instance: &str, place: &Directory) -> Directory {
     let (_, name) = place.split_last();
     TrashRoot::containing(place).place(&Directory::in_trash_without_uid(instance, name))
+}
+
+/// Returns whether the directory of an archive is in the trash.
+pub async fn is_in_trash(ctx: &Context, record: &ArchiveRecord) -> Result<bool, Error> {
+    let trash = in_trash(&ctx.installation.instance, &record.directory);
+    Ok(ctx.look_up(&record.share, &trash).await? == Some(record.identity))
 }
 
 /// Moves an archive to the trash if it has this identity, and sends it to the loop that empties the trash. Returns

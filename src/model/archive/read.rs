@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::Archive;
+use super::{Archive, ArchivePhase, FOUND};
 use crate::model::directory::{ArchiveName, Directory, NfsVersion, Share};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
@@ -87,6 +87,19 @@ impl Archive {
     /// The annotation that says how long the archive is kept.
     pub fn keep_until(&self) -> Option<&str> {
         self.annotations().get(annotation::KEEP_UNTIL).map(String::as_str)
+    }
+
+    /// The path of the archive below the share, as last seen.
+    pub fn current_directory(&self) -> &str {
+        let now = self.status.as_ref().map(|status| &*status.directory);
+        now.filter(|path| !path.is_empty()).unwrap_or(&self.spec.directory)
+    }
+
+    /// Since when the directory is missing; `None` if it is not.
+    pub fn missing_since(&self) -> Option<Timestamp> {
+        let status = self.status.as_ref()?;
+        let found = status.conditions.iter().find(|condition| condition.type_ == FOUND)?;
+        (status.phase == ArchivePhase::Missing).then_some(found.last_transition_time.0)
     }
 
     /// The value of that annotation that is on the share.
