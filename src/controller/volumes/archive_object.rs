@@ -135,6 +135,13 @@ async fn write_in_own_namespace(
             ));
             Ok(None)
         }
+        // Roles that do not name archives: the API server refuses the request before it looks for the definition.
+        Err(error) if is_refused(&error) && leader.archives.is_installed() == Some(false) => {
+            let fault = ApiFault::from_create(&error);
+            let why = format!("the API server refused one, {}: {fault}", spec.directory);
+            leader.archives.report_absence(&why);
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
