@@ -7,6 +7,7 @@ mod share;
 
 use std::process::Command;
 
+use bindery::failpoints::Point;
 use bindery::model::archive::ArchivePhase;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -154,6 +155,40 @@ async fn deleting_an_archive_removes_its_data() {
     })
     .await;
     assert_eq!(content(&place(&kept)).as_deref(), Some("other"));
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_after_the_archive_was_made_leaves_one_object_or_none() {
+    for on_delete in ["delete", "retain"] {
+        let mut bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+        let parameters = json!({"archiveRetention": "30d"});
+        let scene = Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await;
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        std::fs::write(directory(&volume).join("precious"), "data").unwrap();
+        bindery.kill();
+        bindery.run_until_crash(Point::ArchiveRecorded).await;
+        scene.delete("data").await;
+        bindery.until_exit().await;
+        let before = scene.own_archives().await;
+        assert_eq!(before.len(), 1);
+        let changed = json!({"metadata": {"annotations": {"bindery.dev/on-delete": on_delete}}});
+        scene.patch_volume(volume_name(&volume), changed).await;
+        bindery.run().await;
+        scene.until_gone(&volume).await;
+        if on_delete == "delete" {
+            assert_eq!(scene.own_archives().await, vec![]);
+        } else {
+            let kept = scene.until_archived("data").await;
+            assert_eq!(kept.uid(), before[0].uid());
+            let kept = scene
+                .until_archive("it never expires", |one| {
+                    one.status.as_ref().is_some_and(|status| status.expires_at.is_none())
+                })
+                .await;
+            assert_eq!(content(&place(&kept)).as_deref(), Some("data"));
+        }
+        bindery.unregister().await;
+    }
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn nobody_but_bindery_creates_or_changes_archives() {
     let now = cluster_admin.get(&name).await.unwrap();
     assert_eq!((&now.spec, place(&now)), (&archive.spec, place(&archive)));
 
-    // Whoever may update archives/finalizers can let an object go. Its data stays.
+    // Whoever may update archives/finalizers can remove the finalizer. Bindery adds it again.
     cluster_admin.patch(&name, &same, &no_finalizer).await.unwrap();
     eventually("Bindery adds the finalizer again", async || {
         let now = cluster_admin.get(&name).await.unwrap();
@@ -130,10 +130,11 @@ async fn nobody_but_bindery_creates_or_changes_archives() {
 #[tokio::test]
 async fn an_object_that_bindery_did_not_write_removes_nothing() {
     // The shipped policy concerns the objects of one provisioner, and this is another one.
-    let bindery = Bindery::start(&[]).await;
+    let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     archive_a_claim(&scene, "data").await;
     archive_a_claim(&scene, "other").await;
+    archive_a_claim(&scene, "sole").await;
     let archive = scene.until_archived("data").await;
     let other = scene.until_archived("other").await;
     let (_, in_use) = scene.bound(scene.claim("in-use")).await;
@@ -186,6 +187,23 @@ async fn an_object_that_bindery_did_not_write_removes_nothing() {
     ] {
         assert_eq!(content(&place).as_deref(), Some(claim));
     }
+    // The only object of an archive, which names another file of the same file system.
+    let sole = scene.until_archived("sole").await;
+    let archives = scene.archives(&scene.name);
+    bindery.kill();
+    scene.delete_archive_object(&sole).await;
+    let (file_system, _) = sole.spec.directory_id.rsplit_once(':').unwrap();
+    let changes = json!({"metadata": {"name": "sole"}, "spec": {"directoryId": format!("{file_system}:1")}});
+    scene.forge(&scene.name, &sole, changes).await.unwrap();
+    archives.delete("sole", &DeleteParams::default()).await.unwrap();
+    bindery.run().await;
+    let share = format!("{}:{}", Bed::get().server, Bed::get().share);
+    let expected = kept(&format!(
+        "directory {} of share {share} is not the directory that this Archive was written for",
+        place(&sole)
+    ));
+    assert_eq!(scene.event("sole", "ArchiveKept").await, expected);
+    assert_eq!(content(&place(&sole)).as_deref(), Some("sole"));
     // A copy in a namespace of somebody else goes at once.
     let theirs = format!("{}-b", scene.name);
     scene.namespace(&theirs, json!({})).await;

@@ -44,6 +44,7 @@ async fn an_archive_without_an_object_gets_one() {
         (spec["claimUid"].clone(), spec["volumeName"].clone()),
         (json!(null), json!(null))
     );
+    assert!(spec["shareId"].is_string(), "{spec}");
     assert_eq!(
         (phase(&object), place(&object)),
         (Some(ArchivePhase::Available), archive.to_string())
@@ -85,6 +86,64 @@ async fn an_object_whose_directory_is_gone_becomes_missing_and_goes_after_a_day(
     std::fs::remove_dir_all(&path).unwrap();
     scene.until_missing_for_a_day(&archive).await;
     scene.until_archive_gone(&archive).await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_replaces_an_archive_gets_another_object_after_a_day() {
+    let bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    archive_a_claim(&scene, "data").await;
+    let archive = scene.until_archived("data").await;
+    let path = Bed::get().export.join(place(&archive));
+    std::fs::rename(&path, Bed::get().export.join(format!("aside-{}", scene.name))).unwrap();
+    scene
+        .until_archive("it is missing", |one| phase(one) == Some(ArchivePhase::Missing))
+        .await;
+    // As if an administrator had restored it from a backup of the server.
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("precious"), "restored").unwrap();
+    scene
+        .until_archive("it is replaced", |one| {
+            let status = one.status.as_ref();
+            status.is_some_and(|status| status.conditions[0].reason == "Replaced")
+        })
+        .await;
+    scene.until_missing_for_a_day(&archive).await;
+    let other = scene
+        .until_archive("it has another object", |one| {
+            one.uid() != archive.uid() && phase(one) == Some(ArchivePhase::Available)
+        })
+        .await;
+    assert_eq!(place(&other), place(&archive));
+    assert_ne!(other.spec.directory_id, archive.spec.directory_id);
+    assert_eq!(content(&place(&other)).as_deref(), Some("restored"));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn an_object_of_another_file_system_does_not_stop_the_others() {
+    let mut bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    archive_a_claim(&scene, "elsewhere").await;
+    archive_a_claim(&scene, "data").await;
+    let elsewhere = scene.until_archived("elsewhere").await;
+    let archive = scene.until_archived("data").await;
+    bindery.kill();
+    scene.delete_archive_object(&elsewhere).await;
+    let changes = json!({"spec": {"directoryId": "ffff.ffff:1", "shareId": null}});
+    scene.forge(&scene.name, &elsewhere, changes).await.unwrap();
+    std::fs::remove_dir_all(Bed::get().export.join(place(&archive))).unwrap();
+    bindery.run().await;
+    bindery
+        .until_log("the object of an archive of this share is not changed")
+        .await;
+    scene
+        .until_archive("the other one is missing", |one| {
+            one.uid() == archive.uid() && phase(one) == Some(ArchivePhase::Missing)
+        })
+        .await;
+    assert_eq!(content(&place(&elsewhere)).as_deref(), Some("elsewhere"));
     bindery.unregister().await;
 }
 
@@ -153,15 +212,6 @@ impl OnDisk {
         let export = self.server.through_proc(&self.server.export_dir());
         export.join(place(&self.archive)).join("precious").exists()
     }
-
-    async fn until_found(&self) {
-        self.scene
-            .until_archive("it is available", |archive| {
-                phase(archive) == Some(ArchivePhase::Available) && archive.metadata.deletion_timestamp.is_none()
-            })
-            .await;
-        assert!(self.has_data());
-    }
 }
 
 #[tokio::test]
@@ -195,13 +245,15 @@ async fn a_share_that_shows_another_file_system_or_nothing_changes_no_object() {
 }
 
 #[tokio::test]
-async fn an_archive_is_found_again_when_its_server_returns() {
+async fn an_archive_that_is_deleted_while_its_server_is_down_is_removed_when_it_returns() {
     let mut disk = OnDisk::start().await;
     disk.server.kill();
-    disk.bindery
-        .until_log("could not check the archives, the trash and the directories of a share")
-        .await;
+    disk.scene.delete_archive(&disk.archive).await;
+    disk.scene.event(&disk.archive.name_any(), "ArchiveFailed").await;
+    let waiting = disk.scene.until_archived("data").await;
+    assert!(waiting.metadata.deletion_timestamp.is_some());
     disk.server.restart();
-    disk.until_found().await;
+    disk.scene.until_archive_gone(&disk.archive).await;
+    eventually("the data is removed", async || (!disk.has_data()).then_some(())).await;
     disk.bindery.unregister().await;
 }

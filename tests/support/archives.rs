@@ -79,6 +79,17 @@ impl Scene {
         deleted.expect("Archive deleted");
     }
 
+    /// Deletes the object of an archive while Bindery does not run. The directory stays.
+    pub async fn delete_archive_object(&self, archive: &Archive) {
+        self.delete_archive(archive).await;
+        let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        let archives = self.archives(&archive.namespace().expect("a namespace"));
+        let patched = archives
+            .patch(&archive.name_any(), &PatchParams::default(), &released)
+            .await;
+        patched.expect("Archive released");
+    }
+
     /// Sets the annotation that says how long an archive is kept.
     pub async fn keep_until(&self, archive: &Archive, until: &str) {
         let patch = json!({"metadata": {"annotations": {"bindery.dev/keep-until": until}}});
