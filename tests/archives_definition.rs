@@ -9,6 +9,7 @@ use bindery::model::archive::Archive;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 #[path = "support/bed.rs"]
@@ -35,6 +36,14 @@ fn kubectl(arguments: &[&str]) {
 fn log() -> String {
     let run = PathBuf::from(std::env::var("BINDERY_BED").expect("BINDERY_BED"));
     std::fs::read_to_string(run.join("run/bindery.log")).unwrap()
+}
+
+/// Sends a signal to Bindery.
+fn signal(signal: Signal) {
+    let run = PathBuf::from(std::env::var("BINDERY_BED").expect("BINDERY_BED"));
+    let pid = std::fs::read_to_string(run.join("run/bindery.pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// Creates a claim with a file, deletes it, and waits until it is archived. Returns the path of the archive.
@@ -111,4 +120,27 @@ async fn without_the_definition_archives_are_made_as_before_and_no_data_is_lost(
         1,
         "it is said once"
     );
+
+    // The definition is deleted while Bindery stands still, and its finalizer is removed by force. The objects that are left
+    // over are marked as deleted, but nobody has deleted them.
+    signal(Signal::STOP);
+    kubectl(&["delete", "-f", DEFINITION, "--wait=false"]);
+    eventually("the objects are marked as deleted", async || {
+        let found = archives.list(&ListParams::default()).await.ok()?.items;
+        let is_deleting = |archive: &Archive| archive.metadata.deletion_timestamp.is_some();
+        (found.len() == 2 && found.iter().all(is_deleting)).then_some(())
+    })
+    .await;
+    let by_force = r#"{"metadata": {"finalizers": null}}"#;
+    kubectl(&["patch", "crd", "archives.bindery.dev", "--type=merge", "-p", by_force]);
+    kubectl(&["apply", "-f", DEFINITION]);
+    signal(Signal::CONT);
+    eventually("the objects that were left over are gone", async || {
+        let left = archives.list(&ListParams::default()).await.ok()?.items;
+        let mut uids = left.iter().filter_map(ResourceExt::uid);
+        let is_earlier = |uid: String| found.iter().any(|archive| archive.uid().as_ref() == Some(&uid));
+        (!uids.any(is_earlier)).then_some(())
+    })
+    .await;
+    assert!(first.join("precious").exists() && second.join("precious").exists());
 }
