@@ -4,11 +4,11 @@
 
 use jiff::Timestamp;
 
-use super::finalizer;
 use super::find::Found;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
+use crate::controller::volumes::archive_finalizer as finalizer;
 use crate::controller::volumes::archive_owner::{self, OwnerState};
 use crate::failpoints::{self, Point};
 use crate::model::archive::{Archive, ArchiveRecord};

@@ -11,7 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use tokio::sync::OnceCell;
 
 use super::find::{self, Found};
-use super::{finalizer, reconcile, status};
+use super::{reconcile, status};
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::cache::CachedArchive;
 use crate::cluster::patch::{is_not_found, is_precondition_failed};
@@ -19,7 +19,7 @@ use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::leader::archive_objects::ByKey;
-use crate::controller::volumes::{archive_object, trash_archive};
+use crate::controller::volumes::{archive_finalizer as finalizer, archive_object, trash_archive};
 use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord, ArchiveSpec};
 use crate::model::directory::{ArchiveName, Directory, Share};
 use crate::model::share_id::ShareId;

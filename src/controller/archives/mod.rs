@@ -7,7 +7,6 @@
 mod definition;
 mod error_policy;
 mod expiry;
-pub mod finalizer;
 mod find;
 pub mod follow;
 pub mod kept;

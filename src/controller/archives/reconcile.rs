@@ -9,7 +9,6 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use tracing::Instrument;
 
-use super::finalizer;
 use super::find::{self, Found};
 use super::remove::{self, Outcome};
 use super::{expiry, status};
@@ -17,6 +16,7 @@ use crate::cluster::cache::CachedArchive;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
+use crate::controller::volumes::archive_finalizer as finalizer;
 use crate::controller::volumes::{archive_home, archive_object};
 use crate::failpoints::{self, Point};
 use crate::model::archive::{Archive, ArchiveRecord};

@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 
+use super::archive_finalizer as finalizer;
 use super::archive_home::home;
 use super::step::Step;
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::patch::{is_conflict, is_not_found};
-use crate::controller::archives::finalizer;
+
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;

@@ -6,6 +6,7 @@
 //! ([`error_policy`]). Each server has its own queue.
 
 mod aliases;
+pub mod archive_finalizer;
 pub mod archive_home;
 pub mod archive_object;
 pub mod archive_owner;
