@@ -21,7 +21,7 @@ use crate::controller::volumes::{archive_home, archive_object};
 use crate::failpoints::{self, Point};
 use crate::model::archive::{Archive, ArchiveRecord};
 use crate::model::names::{self, reason};
-use crate::policy::archives::{self, Facts, Plan, State};
+use crate::policy::archives::{self, Facts, Place, Plan, State};
 
 /// Returns whether an object may need a reconcile, according to the cache. A cluster may have many that need none.
 pub fn is_due(ctx: &Context, cached: &CachedArchive) -> bool {
@@ -113,7 +113,8 @@ async fn facts(ctx: &Context, archive: &Archive) -> Result<Facts, Error> {
         place: namespace.place,
         namespace_ends: namespace.ends,
         own_namespace_ends: false,
-        is_left_over: archives::is_left_over(deleted, namespace.created),
+        // The uid tells whether the namespace of a claim is the same one.
+        is_left_over: namespace.place == Place::Own && archives::is_left_over(deleted, namespace.created),
     };
     if deleted.is_some() {
         let definition = definition(ctx).await?;
