@@ -49,6 +49,7 @@ impl State {
 
 /// What is known about the object of an archive.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// Whether this installation wrote it.
     pub is_own: bool,

@@ -130,8 +130,8 @@ impl<'a> Round<'a> {
         let Some(identity) = ctx.look_up(share, place).await? else {
             return Ok(());
         };
-        let identify = || ctx.storage.identify(share, storage_deadline());
-        let share_id = self.share_id.get_or_try_init(identify).await?;
+        let read = || ctx.storage.identify(share, storage_deadline());
+        let share_id = self.share_id.get_or_try_init(read).await?;
         let mut spec = ArchiveSpec::of_name(share, &ctx.installation, identity, place, name);
         spec.share_id = Some(share_id.to_string());
         if let Some(archive) = archive_object::write(self.leader, &spec, None).await? {

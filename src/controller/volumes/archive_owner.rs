@@ -30,8 +30,8 @@ pub fn owner_of(ctx: &Context, archive: &Archive) -> Option<String> {
     named.or_else(|| {
         let (instance, key) = (&ctx.installation.instance, archive.spec.key()?);
         let (_, tag) = key.split_once('-')?;
-        let mut names = all(ctx).into_iter().map(|volume| volume.read().name.clone());
-        names.find(|name| Directory::archive_tag(instance, name) == tag)
+        let mut volumes = all(ctx).into_iter().map(|volume| volume.read().name.clone());
+        volumes.find(|name| Directory::archive_tag(instance, name) == tag)
     })
 }
 
