@@ -4,6 +4,7 @@
 //! and collectors that know only that one.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +64,9 @@ fn to_text(open_metrics: &str) -> String {
                     _ => (Cow::Borrowed(name), kind),
                 };
                 if let Some((_, said)) = help.take() {
-                    text += &format!("# HELP {name} {said}\n");
+                    let _ = writeln!(text, "# HELP {name} {said}");
                 }
-                text += &format!("# TYPE {name} {kind}\n");
+                let _ = writeln!(text, "# TYPE {name} {kind}");
             }
             Some(_) => {}
             None if line.starts_with('#') => {}

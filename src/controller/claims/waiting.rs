@@ -31,7 +31,7 @@ pub async fn run(ctx: &Context) {
 /// claims that the webhook configuration or their namespace exempts.
 async fn count(ctx: &Context) -> BTreeMap<String, Waiting> {
     let mut classes: BTreeMap<String, Waiting> = BTreeMap::new();
-    for claim in ctx.cluster.claims.store().state_filter(|claim| is_waiting(claim)) {
+    for claim in ctx.cluster.claims.store().state_filter(is_waiting) {
         let claim = claim.read();
         let Some(name) = &claim.class else { continue };
         let Some(class) = ctx.cluster.classes.get(&ObjectRef::new(name)) else {
