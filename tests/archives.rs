@@ -7,6 +7,7 @@ mod share;
 
 use std::process::Command;
 
+#[cfg(feature = "failpoints")]
 use bindery::failpoints::Point;
 use bindery::model::archive::ArchivePhase;
 use jiff::Timestamp;
@@ -157,6 +158,7 @@ async fn deleting_an_archive_removes_its_data() {
     assert_eq!(content(&place(&kept)).as_deref(), Some("other"));
 }
 
+#[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn a_policy_that_changes_after_the_archive_was_made_leaves_one_object_or_none() {
     for on_delete in ["delete", "retain"] {
