@@ -119,6 +119,7 @@ pub struct ArchiveSpec {
     pub access_modes: Vec<String>,
     /// The group that only this volume had. Missing if it had none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "group")]
     pub gid: Option<u32>,
     /// When the directory was archived.
     #[schemars(schema_with = "date_time")]
@@ -184,6 +185,11 @@ impl ArchivePhase {
 
 fn date_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})
+}
+
+/// kubectl warns about the format `uint32`.
+fn group(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": u32::MAX})
 }
 
 fn conditions(_: &mut SchemaGenerator) -> Schema {
