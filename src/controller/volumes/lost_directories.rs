@@ -20,9 +20,14 @@ use crate::model::names::{reason, volume_annotation};
 use crate::model::volume::{Phase, Volume};
 use crate::storage::Fault;
 
-/// Looks for the directories of all volumes of a share that are in use: one listing for each directory above them.
+/// The most directories of one share that are reported in one round.
+const MAX_REPORTED: usize = 100;
+
+/// Looks for the directories of all volumes of a share that are in use: one listing for each directory above them. If the
+/// root of the share is another one, reports only the first volume: all others have the same cause.
 pub async fn report(leader: &Leader, share: &Share) -> Result<(), Error> {
     let ctx = &leader.ctx;
+    let mut reported = 0;
     // The volumes are read before the listings, so that each directory existed before.
     for (parent, volumes) in by_parent(ctx, share) {
         let names = ctx.storage.list(share, parent.as_ref(), storage_deadline()).await;
@@ -39,11 +44,20 @@ pub async fn report(leader: &Leader, share: &Share) -> Result<(), Error> {
             if names.contains(record.directory.split_last().1) {
                 continue;
             }
-            match report_if_lost(leader, &cached.read().name).await {
+            let looked = report_if_lost(leader, &cached.read().name).await;
+            match looked {
+                Ok(Looked::OtherRoot) => return Ok(()),
+                Ok(Looked::Lost) => {
+                    reported += 1;
+                    if reported == MAX_REPORTED {
+                        return Ok(());
+                    }
+                }
+                Ok(Looked::Exists) => {}
                 Err(Error::Storage(error)) if !error.unanswered() => {
                     tracing::debug!(%share, directory = %record.directory, %error, "could not look for a directory");
                 }
-                done => done?,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -73,20 +87,37 @@ fn is_in_use(ctx: &Context, volume: &Volume) -> bool {
     ctx.is_own(volume) && volume.ready && !volume.deleting && volume.phase == Phase::Bound && has_identity
 }
 
+/// What became of the directory of a volume.
+enum Looked {
+    /// It exists, or nobody needs it.
+    Exists,
+    /// It is reported as lost.
+    Lost,
+    /// It is reported as lost, and the root of the share is another one than before.
+    OtherRoot,
+}
+
 /// Reads the volume again, and reports it if its directory does not exist.
-async fn report_if_lost(leader: &Leader, name: &str) -> Result<(), Error> {
+async fn report_if_lost(leader: &Leader, name: &str) -> Result<Looked, Error> {
     let ctx = &leader.ctx;
     let Some(volume) = ctx.cluster.volume(name).await?.filter(|now| is_in_use(ctx, now)) else {
-        return Ok(());
+        return Ok(Looked::Exists);
     };
-    let Ok(record) = &volume.record else { return Ok(()) };
+    let Ok(record) = &volume.record else {
+        return Ok(Looked::Exists);
+    };
     let step = Step::new(leader, &volume, record);
     match ctx.look_up(&record.share, &record.directory).await {
         Ok(None) => {}
         Err(error) if error.fault == Fault::NotADirectory => {}
-        Ok(Some(_)) => return Ok(()),
+        Ok(Some(_)) => return Ok(Looked::Exists),
         Err(error) => return Err(error.into()),
     }
+    let now = ctx.storage.identify(&record.share, storage_deadline()).await?;
+    let looked = match file_system::root_change(ctx, record, now) {
+        None => Looked::Lost,
+        Some(_) => Looked::OtherRoot,
+    };
     let checked = file_system::check_file_system(step, AtPath::Nothing).await;
     let (cause, note) = match checked {
         Ok(()) => ("Lost".to_owned(), lost(step)),
@@ -98,7 +129,7 @@ async fn report_if_lost(leader: &Leader, name: &str) -> Result<(), Error> {
         ctx.events.warn_by_cause(claim, reason::LOST, &cause, note);
     }
     ctx.metrics.step("directory_lost");
-    Ok(())
+    Ok(looked)
 }
 
 fn lost(step: Step<'_>) -> String {
