@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bindery::failpoints::Point;
-use bindery::model::directory::Directory;
+use bindery::model::directory::{ArchiveName, Directory};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};
@@ -211,13 +211,17 @@ async fn an_expired_archive_is_kept_while_its_volume_waits_for_cleanup() {
         .await;
     let mut names = cleanup.names();
     names.retain(|name| name.starts_with("archived-"));
-    let (archive, until) = Directory::expiring(&names[0], &cleanup.bindery.name).unwrap();
+    let archive = names.pop().unwrap();
+    let until = ArchiveName::read(&archive, &cleanup.bindery.name)
+        .unwrap()
+        .until
+        .unwrap();
     eventually("the archive has expired", async || {
         (Timestamp::now() > until).then_some(())
     })
     .await;
     cleanup.two_rounds().await;
-    let kept = cleanup.server.export_dir().join(archive.as_str());
+    let kept = cleanup.server.export_dir().join(&archive);
     assert!(kept.join("below/precious").exists());
     let mut mended = retain();
     mended["metadata"]["annotations"]["bindery.dev/directory"] = json!("new");

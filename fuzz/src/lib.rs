@@ -1,6 +1,6 @@
 //! What several targets demand.
 
-use bindery::model::directory::Directory;
+use bindery::model::directory::{ArchiveName, Directory};
 use jiff::Timestamp;
 
 /// Whether a directory is what the type promises: strictly below its share, a plain name on every level, and none of those
@@ -32,8 +32,7 @@ fn check_archive(directory: &Directory, group: Option<u32>, until: Option<Timest
     let archive = directory.archive(Timestamp::UNIX_EPOCH, &tag, group, until);
     let name = archive.as_str();
     assert!(name.len() <= 255 && !name.contains('/'), "{name:?}");
-    assert_eq!(Directory::tag_of(name), Some(&*tag), "{name:?}");
+    let read = ArchiveName::read(name, instance).expect("it is the name of an archive");
+    assert_eq!((read.tag(), read.until), (&*tag, until), "{name:?}");
     assert_eq!(Directory::group_of_archive(name), group, "{name:?}");
-    let expected = until.map(|until| (archive.clone(), until));
-    assert_eq!(Directory::expiring(name, instance), expected, "{name:?}");
 }

@@ -83,7 +83,7 @@ impl Directory {
     }
 
     /// The path of the archive of this directory, made at `now`. `tag` distinguishes the archives of all volumes
-    /// ([`Directory::tag_of`] reads it); `own_group` is the group that no other volume has; `until` is the time from which
+    /// ([`ArchiveName::tag`] reads it); `own_group` is the group that no other volume has; `until` is the time from which
     /// the archive may be removed.
     pub fn archive(&self, now: Timestamp, tag: &str, own_group: Option<u32>, until: Option<Timestamp>) -> Self {
         let key = format!("{}-{tag}", stamp(now));
@@ -102,13 +102,6 @@ impl Directory {
     /// instance, and a hash of the instance and the volume.
     pub fn archive_tag(instance: &str, volume: &str) -> String {
         format!("{}-{}", short(instance), short(&format!("{instance}/{volume}")))
-    }
-
-    /// Reads a name. Returns the archive and the time from which it may be removed. `None` unless it is an archive of this
-    /// instance that expires.
-    pub fn expiring(name: &str, instance: &str) -> Option<(Self, Timestamp)> {
-        let archive = ArchiveName::read(name, instance)?;
-        Some((Self(name.to_owned()), archive.until?))
     }
 
     /// The time when this archive was made, and the time until which it is kept (`None`: forever). `None` if this is not an
@@ -131,14 +124,6 @@ impl Directory {
     /// Whether this is an archive that is kept forever.
     pub fn is_kept_forever(&self) -> bool {
         self.archive_times().is_some_and(|(_, until)| until.is_none())
-    }
-
-    /// The tag in an archive's name ([`Directory::archive_tag`]); `None` if the name is too short to have one.
-    pub fn tag_of(name: &str) -> Option<&str> {
-        let (rest, _) = split_until(name);
-        let (rest, _) = split_group(rest);
-        let start = rest.len().checked_sub(2 * SHORT + 1)?;
-        rest.starts_with(ARCHIVED).then(|| rest.get(start..)).flatten()
     }
 
     /// The path of the archive for a directory that was found moved aside, at `place`, after its volume was gone. The name

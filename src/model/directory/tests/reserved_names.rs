@@ -3,6 +3,16 @@
 
 use super::*;
 
+/// Returns the tag in the name of an archive of `blue`.
+fn tag_in(name: &str) -> Option<&str> {
+    ArchiveName::read(name, "blue").map(|archive| archive.tag())
+}
+
+/// Returns until when an archive of an instance is kept. `None` if it does not expire, or is none.
+fn expiry_in(name: &str, instance: &str) -> Option<Timestamp> {
+    ArchiveName::read(name, instance)?.until
+}
+
 #[test]
 fn an_archive_has_the_tag_of_its_volume_only() {
     let tag = Directory::archive_tag("blue", "pvc-1");
@@ -10,10 +20,10 @@ fn an_archive_has_the_tag_of_its_volume_only() {
         .unwrap()
         .archive(now(), &tag, None, None);
     assert_eq!(archive.as_str(), format!("archived-team-a-data-20260101T000000Z-{tag}"));
-    assert_eq!(Directory::tag_of(archive.as_str()), Some(&*tag));
+    assert_eq!(tag_in(archive.as_str()), Some(&*tag));
     for (instance, volume) in [("blue", "pvc-2"), ("green", "pvc-1")] {
         assert_ne!(
-            Directory::tag_of(archive.as_str()),
+            tag_in(archive.as_str()),
             Some(&*Directory::archive_tag(instance, volume))
         );
     }
@@ -31,23 +41,11 @@ fn only_an_archive_of_this_instance_with_a_time_limit_expires() {
     let until: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
     let ours = archive("blue", Some(until));
     assert!(ours.ends_with("-until-20260301T120000Z"), "{ours}");
-    assert_eq!(
-        Directory::tag_of(&ours),
-        Some(&*Directory::archive_tag("blue", "pvc-1"))
-    );
-    let found = Directory::expiring(&ours, "blue").unwrap();
-    assert_eq!((found.0.as_str(), found.1), (ours.as_str(), until));
+    assert_eq!(tag_in(&ours), Some(&*Directory::archive_tag("blue", "pvc-1")));
+    assert_eq!(expiry_in(&ours, "blue"), Some(until));
 
-    assert_eq!(
-        Directory::expiring(&ours, "green"),
-        None,
-        "an archive of another instance"
-    );
-    assert_eq!(
-        Directory::expiring(&archive("blue", None), "blue"),
-        None,
-        "kept forever"
-    );
+    assert_eq!(expiry_in(&ours, "green"), None, "an archive of another instance");
+    assert_eq!(expiry_in(&archive("blue", None), "blue"), None, "kept forever");
     for changed in [
         ours.replace("archived-", "Archived-"),
         ours.replace("20260301T", "2026-03-01T"),
@@ -57,7 +55,7 @@ fn only_an_archive_of_this_instance_with_a_time_limit_expires() {
         "archived-x-until-20260301T120000Z".to_owned(),
         "until-20260301T120000Z".to_owned(),
     ] {
-        assert_eq!(Directory::expiring(&changed, "blue"), None, "{changed}");
+        assert_eq!(expiry_in(&changed, "blue"), None, "{changed}");
     }
 }
 
@@ -227,7 +225,7 @@ fn a_changed_expiry_changes_nothing_else_in_the_name() {
                     (after, group, now()),
                     "{changed}"
                 );
-                assert_eq!(Directory::tag_of(changed.as_str()), Some(&*tag));
+                assert_eq!(tag_in(changed.as_str()), Some(&*tag));
                 assert!(changed.as_str().len() <= 255, "{changed}");
                 assert_eq!(changed.with_expiry(after).unwrap(), changed, "a repeated change");
             }
