@@ -83,6 +83,12 @@ impl Disk {
             .await;
     }
 
+    /// Waits until the cleanup of a volume has failed for this reason.
+    async fn cleanup_fails(&self, volume: &PersistentVolume, why: &str) {
+        let message = self.scene.event(volume_name(volume), "CleanupFailed").await;
+        assert!(message.contains(why), "{message}");
+    }
+
     async fn is_gone_with_its_directory(&self, volume: &PersistentVolume) {
         let directory = self.place(volume);
         self.scene.until_gone(volume).await;
@@ -119,11 +125,8 @@ async fn cleanup_without_recorded_ids_waits_while_the_disk_is_not_mounted() {
     disk.unmount();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
-    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
-    assert!(
-        message.contains("the volume does not record which file system it was on"),
-        "{message}"
-    );
+    disk.cleanup_fails(&volume, "the volume does not record which file system it was on")
+        .await;
     disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
@@ -137,11 +140,8 @@ async fn cleanup_waits_while_the_disk_is_not_mounted_even_with_a_fixed_fsid() {
     disk.unmount();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
-    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
-    assert!(
-        message.contains("the root of the share is another directory"),
-        "{message}"
-    );
+    disk.cleanup_fails(&volume, "the root of the share is another directory")
+        .await;
     disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
@@ -180,11 +180,11 @@ async fn cleanup_waits_while_the_directories_of_all_other_volumes_are_missing_to
     disk.mount_another();
     disk.scene.delete("data").await;
     disk.bindery.run().await;
-    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
-    assert!(
-        message.contains("the directories of other volumes in use are missing there, too"),
-        "{message}"
-    );
+    disk.cleanup_fails(
+        &volume,
+        "the directories of other volumes in use are missing there, too",
+    )
+    .await;
     disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     assert!(disk.place(&other).exists());
@@ -209,11 +209,11 @@ async fn the_directory_of_a_newer_volume_does_not_prove_that_the_disk_is_the_sam
     })
     .await;
     disk.scene.delete("data").await;
-    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
-    assert!(
-        message.contains("the directories of other volumes in use are missing there, too"),
-        "{message}"
-    );
+    disk.cleanup_fails(
+        &volume,
+        "the directories of other volumes in use are missing there, too",
+    )
+    .await;
     disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;
@@ -244,11 +244,8 @@ async fn an_unused_volume_stays_while_the_disk_with_its_directory_is_not_mounted
     assert!(directory.exists());
     disk.unmount();
     disk.bindery.run().await;
-    let message = disk.scene.event(volume_name(&volume), "CleanupFailed").await;
-    assert!(
-        message.contains("the root of the share is another directory"),
-        "{message}"
-    );
+    disk.cleanup_fails(&volume, "the root of the share is another directory")
+        .await;
     disk.mount();
     disk.is_gone_with_its_directory(&volume).await;
     disk.bindery.unregister().await;

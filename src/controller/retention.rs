@@ -4,8 +4,8 @@
 //!
 //! Triggers: a timer, because a share cannot be watched; and a server that answers again. The name of an archive
 //! contains its installation and the time when it expires. The archive of a volume whose cleanup has not ended is kept,
-//! because the policy may still change; so is an archive whose object says so. The directory of a volume that is not being deleted is moved back to its path.
-//! Archives and trash are in the trash roots of the share ([`crate::model::directory::TrashRoot`]).
+//! because the policy may still change; so is an archive whose object says so. The directory of a volume that is not
+//! being deleted is moved back to its path. Archives and trash are in the trash roots of the share ([`crate::model::directory::TrashRoot`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;

@@ -45,8 +45,8 @@ async fn a_viewer_reads_archives_and_an_administrator_deletes_them() {
     }
     scene.until_archive_gone(&archive).await;
     assert_eq!(content(&place(&archive)), None);
-    let stranger = archives_of(&Bed::get().user("stranger").await, &scene.name);
-    refusal(stranger.list(&ListParams::default()).await.map(drop));
+    let outsider = archives_of(&Bed::get().user("outsider").await, &scene.name);
+    refusal(outsider.list(&ListParams::default()).await.map(drop));
 }
 
 #[tokio::test]

@@ -29,9 +29,8 @@ pub async fn is_kept_by_object(leader: &Leader, share: &Share, name: &ArchiveNam
     };
     found.retain(keeps);
     for archive in &found {
-        let is_own = archive.spec.provisioner == ctx.installation.provisioner;
         // An object that is being deleted has a reconcile of its own.
-        if is_own && archive.metadata.deletion_timestamp.is_none() {
+        if archive_object::is_own(ctx, archive) && archive.metadata.deletion_timestamp.is_none() {
             go_on(share, reconcile::follow(leader, archive).await)?;
         }
     }

@@ -105,9 +105,8 @@ async fn facts(ctx: &Context, archive: &Archive) -> Result<Facts, Error> {
     let deleted = archive.metadata.deletion_timestamp.as_ref().map(|time| time.0);
     let has_finalizer = archive.finalizers().iter().any(|held| held == names::ARCHIVE_FINALIZER);
     let namespace = archive_home::namespace_of(ctx, archive).await?;
-    let spec = &archive.spec;
     let mut facts = Facts {
-        is_own: spec.instance == ctx.installation.instance && spec.provisioner == ctx.installation.provisioner,
+        is_own: archive_object::is_own(ctx, archive),
         state: State::of(deleted.is_some(), has_finalizer),
         definition_ends: false,
         place: namespace.place,

@@ -15,7 +15,6 @@ use super::archive_home::home;
 use super::step::Step;
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::patch::{is_conflict, is_not_found};
-
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
@@ -219,11 +218,7 @@ async fn create(
                 return created;
             }
         };
-        let is_it = |existing: &Archive| {
-            existing.spec.key() == spec.key()
-                && existing.spec.instance == spec.instance
-                && existing.spec.provisioner == spec.provisioner
-        };
+        let is_it = |existing: &Archive| existing.spec.key() == spec.key() && is_own(ctx, existing);
         let existing = archives.get_opt(&name).await?;
         let has_name = existing.is_some();
         if let Some(existing) = existing.filter(is_it) {

@@ -52,8 +52,10 @@ pub async fn check_file_system(step: Step<'_>, at_path: AtPath) -> Result<(), Er
     }
     // A disk may also be mounted below the share.
     if let Some(identity) = record.identity {
-        let place = (&record.share, &record.directory);
-        let above = ctx.storage.above(place.0, place.1, storage_deadline()).await?;
+        let above = ctx
+            .storage
+            .above(&record.share, &record.directory, storage_deadline())
+            .await?;
         if above.identity.fsid != identity.fsid {
             return changed(OTHER_FSID_ABOVE);
         }
