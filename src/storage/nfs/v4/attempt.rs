@@ -10,7 +10,6 @@ use super::compound::Reply;
 use super::diagnose;
 use super::operation::Op;
 use super::pool::Late;
-use super::rpc::RpcError;
 use super::server::Server;
 use super::wire::SessionError;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError, Waiting};
@@ -123,11 +122,11 @@ impl Attempt<'_, Server> {
                 }
                 Ok(reply)
             }
-            Err(error @ SessionError::Rpc(RpcError::Broken(_))) => {
+            Err(SessionError::Rpc(error)) if error.is_no_answer() => {
                 if session.reused() {
                     self.server.discard_idle();
                 }
-                Err(NoReply::Lost(error))
+                Err(NoReply::Lost(error.into()))
             }
             Err(error) => {
                 match error {

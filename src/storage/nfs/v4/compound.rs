@@ -8,6 +8,10 @@ use crate::storage::verbs::protocol::{File, Page};
 
 const LONGEST_TAG: usize = 1024;
 
+/// The reply says that everything succeeded, but lacks results. A server that is being stopped can send this, so the call
+/// counts as one without an answer.
+pub(super) const INCOMPLETE: Malformed = Malformed("the reply has fewer results than the call has operations");
+
 /// The reply to a COMPOUND: the answers of the operations that succeeded, and the one that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
@@ -52,9 +56,8 @@ impl<'a> Results<'a> {
     pub fn next(&mut self, number: u32) -> Result<Status, Malformed> {
         const ILLEGAL: u32 = 10044;
         if self.left == 0 {
-            let short = Malformed("the reply has fewer results than the call has operations");
             return if self.status == Status::OK {
-                Err(short)
+                Err(INCOMPLETE)
             } else {
                 Ok(self.status)
             };
@@ -130,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::storage::attributes::Change;
+    use crate::storage::nfs::v4::rpc::RpcError;
     use crate::storage::verbs::protocol::Position;
 
     fn any_op() -> impl Strategy<Value = Op<'static>> {
@@ -145,6 +149,25 @@ mod tests {
             Just(Op::Remove(b"a")),
             Just(Op::Rename("a", "b")),
         ]
+    }
+
+    #[test]
+    fn a_reply_that_says_ok_and_lacks_results_counts_as_no_answer() {
+        let mut reply = Writer::default();
+        reply.u32(0); // OK
+        reply.opaque(b"");
+        reply.u32(1);
+        reply.u32(Op::PutRootFh.number());
+        reply.u32(0); // OK
+        let reply = reply.into_bytes();
+        let error = Results::new(&reply).and_then(|results| results.read(&[Op::PutRootFh, Op::Remove(b"a")]));
+        let error = RpcError::from(error.unwrap_err());
+        assert!(error.is_no_answer(), "{error:?}");
+        let other = Results::new(&reply).and_then(|results| results.read(&[Op::Remove(b"a")]));
+        assert!(
+            !RpcError::from(other.unwrap_err()).is_no_answer(),
+            "it answers another operation"
+        );
     }
 
     proptest! {

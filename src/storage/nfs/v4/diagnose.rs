@@ -27,7 +27,7 @@ pub(in crate::storage) enum Prerequisite {
 /// Returns whether another connection or session may avoid the error.
 pub(super) fn is_retryable(error: &SessionError) -> bool {
     match error {
-        SessionError::Rpc(RpcError::Broken(_)) => true,
+        SessionError::Rpc(error) if error.is_no_answer() => true,
         SessionError::Connect(_) | SessionError::Rpc(_) => false,
         SessionError::Refused(_, status) => {
             status.asks_to_retry()

@@ -8,6 +8,7 @@ use std::io;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::compound::INCOMPLETE;
 use super::xdr::{Malformed, Reader, Writer};
 use crate::storage::nfs::options::NfsOptions;
 use crate::storage::nfs::record::{LAST_FRAGMENT, NoRecord, read_record};
@@ -46,6 +47,17 @@ pub(in crate::storage) enum Refusal {
     Arguments,
     /// It has an internal error.
     System,
+}
+
+impl RpcError {
+    /// Whether the call got no answer, so that it may have been carried out, and the next try may succeed.
+    pub fn is_no_answer(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            Self::Malformed(malformed) => *malformed == INCOMPLETE,
+            Self::Refused(_) => false,
+        }
+    }
 }
 
 impl From<io::Error> for RpcError {
