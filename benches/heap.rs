@@ -88,6 +88,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
         namespace: &Namespace::default(),
         volume: None,
         candidates: &[],
+        csi_drivers: &[],
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(),

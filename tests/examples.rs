@@ -8,6 +8,7 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
+use crate::csi_volumes::install;
 use crate::support::bed::{Bed, is_class_reviewed};
 use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
@@ -126,6 +127,10 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
     let labels = later.metadata.labels.as_ref().unwrap();
     assert_eq!((labels["team"].as_str(), labels["tier"].as_str()), ("storage", "gold"));
 
+    install("nfs.csi.k8s.io").await;
+    let csi = bound(&scene, "csi", none()).await;
+    assert_eq!(csi.spec.unwrap().csi.unwrap().driver, "nfs.csi.k8s.io");
+
     let own = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "delete"}}});
     let decided = bound(&scene, "teams-decide", own).await;
     assert_eq!(annotation(&decided, "on-delete"), Some("delete"));
@@ -146,7 +151,7 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
         .iter()
         .filter(|file| file.split_once('.').is_some_and(|(_, ending)| ending == "yaml"))
         .collect();
-    assert_eq!(classes.len(), 10, "an example without a test: {classes:?}");
+    assert_eq!(classes.len(), 11, "an example without a test: {classes:?}");
     for file in classes {
         assert!(listed.contains(&format!("({file})")), "{file} is not in the README");
     }

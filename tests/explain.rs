@@ -36,7 +36,7 @@ fn explain(arguments: &[&str], input: &str) -> Output {
 }
 
 /// Returns the exit status and the printed lines, with single spaces.
-fn explained(arguments: &[&str], input: &str) -> (Option<i32>, Vec<String>) {
+pub fn explained(arguments: &[&str], input: &str) -> (Option<i32>, Vec<String>) {
     let output = explain(arguments, input);
     let text = String::from_utf8(if output.stdout.is_empty() {
         output.stderr
@@ -186,8 +186,9 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
         lines[0].starts_with(&format!(
             "bindery explain: namespace {} could not be read: ",
             scene.name
-        )) && lines[0]
-            .ends_with("use a kubeconfig whose user may get and list claims, volumes, StorageClasses and namespaces"),
+        )) && lines[0].ends_with(
+            "use a kubeconfig whose user may get and list claims, volumes, StorageClasses, CSIDrivers and namespaces"
+        ),
         "{lines:#?}"
     );
     accounts.delete("nobody", &DeleteParams::default()).await.unwrap();

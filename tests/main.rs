@@ -27,6 +27,8 @@ mod cleanup;
 /// A crash at each crash point. Needs the feature `failpoints`, which `make test` sets.
 #[cfg(feature = "failpoints")]
 mod crash_points;
+/// Volumes that a CSI driver mounts.
+mod csi_volumes;
 /// The example classes in `deploy/examples`.
 mod examples;
 /// Claims for which a volume exists, claims with a selector, and claims with a data source that nobody provides.

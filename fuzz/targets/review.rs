@@ -104,6 +104,7 @@ fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Optio
         namespace,
         volume,
         candidates: &[],
+        csi_drivers: &[],
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(class),

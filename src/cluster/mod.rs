@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
@@ -27,6 +27,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use self::cache::{CachedClaim, CachedVolume};
 pub use self::watch::{Watch, watch_object};
 use crate::model::candidate::Candidate;
+use crate::model::choices::CsiDriver;
 use crate::model::claim::Claim;
 use crate::model::location::{Location, Overlap};
 use crate::model::names::{self, is_object_name};
@@ -102,6 +103,18 @@ impl Cluster {
             return Ok(None);
         }
         Api::all(self.client.clone()).get_opt(name).await
+    }
+
+    /// Returns those of these CSI drivers that the cluster has.
+    pub async fn installed(&self, drivers: &[CsiDriver]) -> kube::Result<Vec<CsiDriver>> {
+        let objects: Api<CSIDriver> = Api::all(self.client.clone());
+        let mut installed = Vec::new();
+        for &driver in drivers {
+            if objects.get_metadata_opt(driver.as_str()).await?.is_some() {
+                installed.push(driver);
+            }
+        }
+        Ok(installed)
     }
 
     /// Returns the uid, labels and annotations of a namespace. For one that does not exist they are empty: the API server

@@ -2,13 +2,26 @@
 //! with the same text.
 
 use futures::StreamExt;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use super::context::Context;
+use crate::model::choices::{CsiDriver, SourceKind};
 use crate::model::names::reason;
 use crate::policy::class::{Class, REPLACE_CLASS};
-use crate::policy::groups;
+use crate::policy::{csi, groups};
+
+/// The mistake of a class whose CSI driver is not installed. If the API server does not answer, there is none: each claim of
+/// the class is checked again.
+async fn missing_driver(ctx: &Context, class: &StorageClass, read: Option<&Class>) -> Option<String> {
+    let settings = &read?.settings;
+    if settings.source != Some(SourceKind::Csi) {
+        return None;
+    }
+    let installed = ctx.cluster.installed(csi::drivers(class)).await.ok()?;
+    csi::not_installed(settings.driver.unwrap_or(CsiDriver::Nfs), &installed)
+}
 
 /// Checks every class of this provisioner when it is created or changed. Never returns.
 pub async fn run(ctx: &Context) {
@@ -23,6 +36,7 @@ pub async fn run(ctx: &Context) {
         let read = Class::read(&class, &ctx.defaults);
         let conflict = groups::conflict(&class, &cluster.classes.store().state());
         let mistakes = [
+            missing_driver(ctx, &class, read.as_ref().ok()).await,
             conflict.map(|conflict| format!("{conflict}; {REPLACE_CLASS}")),
             read.as_ref()
                 .err()

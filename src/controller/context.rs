@@ -22,6 +22,7 @@ use crate::model::volume::{Installation, Volume};
 use crate::ops::events::Events;
 use crate::ops::metrics::Metrics;
 use crate::policy::class::Defaults;
+use crate::policy::csi;
 use crate::policy::decide::{Facts, Verdict, decide};
 use crate::policy::selectors::Selectors;
 use crate::provision::Provisioner;
@@ -121,6 +122,7 @@ impl Context {
             namespace: &self.cluster.namespace_now(&claim.namespace).await?,
             volume,
             candidates,
+            csi_drivers: &self.cluster.installed(class.map_or(&[][..], csi::drivers)).await?,
             classes: &self.cluster.classes.store().state(),
             defaults: &self.defaults,
             installation: &self.installation,

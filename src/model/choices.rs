@@ -69,6 +69,26 @@ choices! {
 }
 
 choices! {
+    /// What the nodes mount.
+    SourceKind, allowed: "nfs or csi", {
+        /// The kubelet mounts the directory from the NFS server.
+        Nfs = "nfs",
+        /// A CSI driver mounts the directory.
+        Csi = "csi",
+    }
+}
+
+choices! {
+    /// The CSI driver that mounts the directory.
+    CsiDriver, allowed: "nfs.csi.k8s.io or cephfs.csi.ceph.com", {
+        /// csi-driver-nfs.
+        Nfs = "nfs.csi.k8s.io",
+        /// The driver of ceph-csi for CephFS.
+        CephFs = "cephfs.csi.ceph.com",
+    }
+}
+
+choices! {
     /// When the volume of a claim is created.
     Provision, allowed: "onCreate or afterCreate", {
         /// During the request that creates the claim; the claim then names the volume.

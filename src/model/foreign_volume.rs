@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolumeSpec
 
 use super::directory::{Share, is_same_name, path_segments};
 use super::location::{Location, Relation};
+use super::volume_source::SourceLocation;
 
 /// The CSI driver that mounts `server`, `share` and `subDir` from its attributes.
 const CSI_DRIVER: &str = "nfs.csi.k8s.io";
@@ -22,8 +23,9 @@ pub struct ForeignLocation {
 impl ForeignLocation {
     /// Reads the location, if the files are on an NFS server.
     pub fn read(spec: &PersistentVolumeSpec) -> Option<Self> {
-        if let Some(nfs) = &spec.nfs {
-            return Some(Self::new(&nfs.server, &nfs.path));
+        // This is also the location of a volume of Bindery whose annotations are not valid.
+        if let Some(location) = SourceLocation::read(spec) {
+            return Some(Self::new(&location.server, &location.path));
         }
         let csi = spec.csi.as_ref().filter(|csi| csi.driver == CSI_DRIVER)?;
         Self::of_csi(csi)
@@ -166,6 +168,9 @@ mod tests {
         assert_eq!(&*place.path, "/export");
         assert_eq!(csi(&json!({"share": "/export"})), None);
         assert_eq!(read(json!({"csi": {"driver": "other", "volumeHandle": "x"}})), None);
+        let own = json!({"bindery.dev/server": "nas1", "bindery.dev/path": "/export/a", "rootPath": "/a"});
+        let own = json!({"csi": {"driver": "cephfs.csi.ceph.com", "volumeHandle": "x", "volumeAttributes": own}});
+        assert_eq!(&*read(own).unwrap().path, "/export/a");
         assert_eq!(read(json!({"hostPath": {"path": "/export"}})), None);
     }
 

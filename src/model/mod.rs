@@ -27,3 +27,4 @@ pub mod share_id;
 pub mod source;
 pub mod topologies;
 pub mod volume;
+pub mod volume_source;

@@ -91,6 +91,14 @@ pub mod volume_annotation {
     pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 }
 
+/// Attributes of a volume that a CSI driver mounts. They cannot be changed.
+pub mod volume_attribute {
+    /// The NFS server of the directory.
+    pub const SERVER: &str = "bindery.dev/server";
+    /// The absolute path of the directory on the server.
+    pub const PATH: &str = "bindery.dev/path";
+}
+
 /// The prefix of all annotations of Bindery.
 pub const PREFIX: &str = "bindery.dev/";
 

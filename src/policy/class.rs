@@ -10,6 +10,7 @@ use super::key::Key;
 use super::settings::Settings;
 use super::template::Template;
 use super::{legacy_class, mount_options};
+use crate::model::choices::{CsiDriver, SourceKind};
 use crate::model::directory::Share;
 use crate::model::group::Group;
 use crate::model::invalid::Invalid;
@@ -100,12 +101,17 @@ impl Class {
             error => invalid.extend(error),
         };
         add(settings.template_error(&written));
+        add(incomplete_csi(
+            &settings,
+            &[&namespace_overrides[..], &claim_overrides[..]].concat(),
+        ));
         add(open_group(&settings));
         add(unused_retention(
             &settings,
             &[&namespace_overrides[..], &claim_overrides[..]].concat(),
         ));
-        let unset = unset(parameters, defaults);
+        let mut unset = unset(parameters, defaults);
+        unset.extend(impossible_expansion(class, &settings));
         let share = share(parameters, defaults, &mut invalid);
         let reclaim = class.reclaim_policy.as_deref().unwrap_or("Delete");
         let reclaim = reclaim.parse::<Reclaim>().map_err(|allowed| {
@@ -139,7 +145,7 @@ impl Class {
 pub struct WrongClass {
     /// Errors in its parameters.
     invalid: Vec<Invalid>,
-    /// Keys that neither the class nor a flag sets.
+    /// Keys that neither the class nor a flag sets, and fields that can be edited.
     unset: Vec<Invalid>,
 }
 
@@ -204,6 +210,34 @@ fn share(parameters: &BTreeMap<String, String>, defaults: &Defaults, invalid: &m
     (is_server_valid && is_path_valid)
         .then(|| Share::parse(server?, path?).ok())
         .flatten()
+}
+
+/// The error of a class that lacks what its CSI driver needs, or whose CSI parameters have no effect.
+fn incomplete_csi(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
+    let is_csi = settings.source == Some(SourceKind::Csi);
+    let is_fixed = |key: Key| !overrides.contains(&key);
+    if is_csi && is_fixed(Key::CsiDriver) {
+        return settings.csi.missing(settings.driver.unwrap_or(CsiDriver::Nfs));
+    }
+    let mut written = settings.written.iter().filter(|key| key.is_of_csi());
+    let unused = written.next().filter(|_| !is_csi && is_fixed(Key::VolumeSource))?;
+    Some(Invalid(format!(
+        "{unused} is set, but the kubelet mounts the volumes, because {} is not {}; set it, or remove {unused}",
+        Key::VolumeSource,
+        SourceKind::Csi
+    )))
+}
+
+/// The error of a class whose volumes the resizer of their driver would try to expand, in vain.
+fn impossible_expansion(class: &StorageClass, settings: &Settings) -> Option<Invalid> {
+    let is_cephfs = settings.source == Some(SourceKind::Csi) && settings.driver == Some(CsiDriver::CephFs);
+    (is_cephfs && class.allow_volume_expansion == Some(true)).then(|| {
+        Invalid(format!(
+            "allowVolumeExpansion is true, but ceph-csi cannot expand a volume that it did not create, and its csi-resizer \
+             would report errors for claims with {}; set allowVolumeExpansion: false",
+            CsiDriver::CephFs
+        ))
+    })
 }
 
 /// The error of a class whose volumes have groups of their own and modes that the server chooses.

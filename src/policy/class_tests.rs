@@ -48,6 +48,52 @@ fn parameters_win_over_the_flags() {
 }
 
 #[test]
+fn csi_parameters_are_complete_and_have_an_effect() {
+    let error = |parameters: Value| read(json!({"parameters": parameters})).unwrap_err();
+    assert_eq!(
+        error(json!({"csiDriver": "nfs.csi.k8s.io"})),
+        "csiDriver is set, but the kubelet mounts the volumes, because volumeSource is not csi; set it, or remove csiDriver"
+    );
+    assert_eq!(
+        error(json!({"volumeSource": "csi", "csiDriver": "cephfs.csi.ceph.com", "csiAttribute/fsName": "cephfs"})),
+        "cephfs.csi.ceph.com also needs csiAttribute/clusterID, csi.storage.k8s.io/node-stage-secret-name, \
+         csi.storage.k8s.io/node-stage-secret-namespace"
+    );
+    assert_eq!(
+        error(json!({"volumeSource": "csi", "csi.storage.k8s.io/node-publish-secret-name": "a"})),
+        "csi.storage.k8s.io/node-publish-secret-name is set without csi.storage.k8s.io/node-publish-secret-namespace; set \
+         both"
+    );
+    assert_eq!(
+        error(json!({"volumeSource": "csi", "csiAttribute/a": "${dir}", "csiAttribute/bindery.dev/path": "/"})),
+        "csiAttribute/a is \"${dir}\": the token ${dir} is not known; allowed are ${server}, ${share}, ${directory}; \
+         csiAttribute/bindery.dev/path: write the name of an attribute after csiAttribute/; names that begin with \
+         bindery.dev/ are of Bindery"
+    );
+    assert_eq!(
+        error(json!({"volumeSource": "cephfs", "csiDriver": "cephfs"})),
+        "volumeSource is \"cephfs\": allowed are nfs or csi; csiDriver is \"cephfs\": allowed are nfs.csi.k8s.io or \
+         cephfs.csi.ceph.com; csiDriver is set, but the kubelet mounts the volumes, because volumeSource is not csi; set it, \
+         or remove csiDriver"
+    );
+    read(json!({"parameters": {"csiDriver": "nfs.csi.k8s.io", "namespaceOverrides": "volumeSource"}})).unwrap();
+    let expandable = read(json!({"allowVolumeExpansion": true, "parameters": {
+        "volumeSource": "csi", "csiDriver": "cephfs.csi.ceph.com", "csiAttribute/clusterID": "c", "csiAttribute/fsName": "f",
+        "csi.storage.k8s.io/node-stage-secret-name": "a", "csi.storage.k8s.io/node-stage-secret-namespace": "a",
+    }}));
+    assert_eq!(
+        expandable.unwrap_err(),
+        "allowVolumeExpansion is true, but ceph-csi cannot expand a volume that it did not create, and its csi-resizer would \
+         report errors for claims with cephfs.csi.ceph.com; set allowVolumeExpansion: false"
+    );
+    let attributes = json!({"volumeSource": "csi", "namespaceOverrides": "csiAttribute/a"});
+    assert_eq!(
+        error(attributes),
+        "namespaceOverrides lists csiAttribute, which only a StorageClass may set; remove it from the list"
+    );
+}
+
+#[test]
 fn all_errors_are_reported_together() {
     let invalid = read(json!({
         "parameters": {"archiveOnDelet": "true", "onDelete": "erase", "server": "nas:2049", "share": "export"},

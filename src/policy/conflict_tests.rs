@@ -13,6 +13,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
 use crate::model::topologies::Topologies;
 use crate::model::volume::{Origin, first_overlap};
+use crate::model::volume_source::VolumeSource;
 use crate::policy::fixtures::installation;
 
 fn new(directory: &str) -> NewVolume {
@@ -40,6 +41,7 @@ fn new(directory: &str) -> NewVolume {
         provision: Provision::OnCreate,
         labels: Labels::new(),
         reclaim: Reclaim::Delete,
+        source: VolumeSource::Nfs,
         mount_options: vec![],
         topologies: Topologies::default(),
         attempt: "a".to_owned(),

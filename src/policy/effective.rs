@@ -7,7 +7,7 @@
 use super::key::Key;
 use super::settings::Settings;
 use super::template::Template;
-use crate::model::choices::{ExistingDirectory, OnStorageFailure};
+use crate::model::choices::{CsiDriver, ExistingDirectory, OnStorageFailure, SourceKind};
 use crate::model::directory::NfsVersion;
 use crate::model::group::Group;
 use crate::model::on_delete::OnDelete;
@@ -54,6 +54,10 @@ pub struct Policy {
     pub on_failure: Effective<OnStorageFailure>,
     /// The NFS version that Bindery uses.
     pub version: Effective<NfsVersion>,
+    /// What the nodes mount.
+    pub source: Effective<SourceKind>,
+    /// The CSI driver that mounts the directory, if the source is CSI.
+    pub driver: Effective<CsiDriver>,
     /// The object whose `existingDirectory: adopt` is ignored, because another object chooses the directory.
     pub ignored_adoption: Option<Source>,
 }
@@ -93,6 +97,8 @@ impl Policy {
                 OnStorageFailure::Queue,
             ),
             version: first(all, &[Key::NfsVersion], |set| set.version, NfsVersion::default()),
+            source: first(all, &[Key::VolumeSource], |set| set.source, SourceKind::Nfs),
+            driver: first(all, &[Key::CsiDriver], |set| set.driver, CsiDriver::Nfs),
             ignored_adoption: ignored_adoption(all),
         }
     }

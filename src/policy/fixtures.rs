@@ -13,6 +13,7 @@ use super::class::Defaults;
 use super::decide::Facts;
 use crate::model::attributes::Attributes;
 use crate::model::candidate::Candidate;
+use crate::model::choices::CsiDriver;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share};
 use crate::model::namespace::Namespace;
@@ -20,6 +21,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::volume::{ClaimRef, Installation, Origin, Phase, Record, Volume};
+use crate::model::volume_source::VolumeSource;
 
 /// The volume of the claim in [`World`].
 pub const VOLUME: &str = "pvc-00000000-0000-0000-0000-000000001234";
@@ -40,6 +42,8 @@ pub struct World {
     pub volume: Option<Volume>,
     /// Existing volumes. The facts contain those that Kubernetes can bind to the claim.
     pub candidates: Vec<Candidate>,
+    /// The CSI drivers of the cluster.
+    pub csi_drivers: Vec<CsiDriver>,
     /// All StorageClasses, as a list.
     pub classes: Value,
     pub defaults: Defaults,
@@ -65,6 +69,7 @@ impl Default for World {
             namespace: json!({}),
             volume: None,
             candidates: Vec::new(),
+            csi_drivers: CsiDriver::ALL.to_vec(),
             classes: json!([]),
             defaults: Defaults::default(),
             installation: installation(),
@@ -104,6 +109,7 @@ impl World {
             },
             volume: self.volume.as_ref(),
             candidates: &candidates,
+            csi_drivers: &self.csi_drivers,
             classes: &classes,
             defaults: &self.defaults,
             installation: &self.installation,
@@ -130,6 +136,7 @@ pub fn record(directory: &str) -> Record {
             gid: None,
         },
         group_range: None,
+        source: VolumeSource::Nfs,
     }
 }
 

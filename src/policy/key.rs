@@ -41,12 +41,29 @@ choices! {
         Provision = "provision",
         /// Labels of volumes.
         VolumeLabels = "volumeLabels",
+        /// What the nodes mount.
+        VolumeSource = "volumeSource",
+        /// The CSI driver that mounts the directory.
+        CsiDriver = "csiDriver",
+        /// An attribute for the CSI driver: `csiAttribute/<name>`.
+        CsiAttribute = "csiAttribute",
+        /// Secret for staging the volume on a node (a name of CSI's external-provisioner).
+        NodeStageSecretName = "csi.storage.k8s.io/node-stage-secret-name",
+        /// The namespace of that Secret.
+        NodeStageSecretNamespace = "csi.storage.k8s.io/node-stage-secret-namespace",
+        /// Secret for mounting the volume for a pod (a name of CSI's external-provisioner).
+        NodePublishSecretName = "csi.storage.k8s.io/node-publish-secret-name",
+        /// The namespace of that Secret.
+        NodePublishSecretNamespace = "csi.storage.k8s.io/node-publish-secret-namespace",
         /// Which keys a namespace may set.
         NamespaceOverrides = "namespaceOverrides",
         /// Which keys a claim may set.
         ClaimOverrides = "claimOverrides",
     }
 }
+
+/// The prefix of a parameter that sets an attribute for the CSI driver.
+pub const CSI_ATTRIBUTE: &str = "csiAttribute/";
 
 impl Key {
     /// The keys that a namespace may set by default. None of them chooses a path or an owner, because on many platforms
@@ -72,7 +89,11 @@ impl Key {
 
     /// The key of a class parameter. The error suggests the most similar key.
     pub fn of_parameter(name: &str) -> Result<Self, UnknownKey> {
-        let key = Self::ALL.into_iter().find(|key| key.as_str() == name);
+        if name.starts_with(CSI_ATTRIBUTE) {
+            return Ok(Self::CsiAttribute);
+        }
+        let mut named = Self::ALL.into_iter().filter(|key| *key != Self::CsiAttribute);
+        let key = named.find(|key| key.as_str() == name);
         key.ok_or_else(|| {
             let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
             if letters.eq_ignore_ascii_case("mountOptions") {
@@ -83,7 +104,10 @@ impl Key {
                     advice: advice.to_owned(),
                 };
             }
-            let known = Self::ALL.into_iter().map(|key| key.as_str().to_owned());
+            let known = Self::ALL.into_iter().map(|key| match key {
+                Self::CsiAttribute => format!("{CSI_ATTRIBUTE}<name>"),
+                key => key.as_str().to_owned(),
+            });
             UnknownKey::new("parameter", name, known.collect())
         })
     }
@@ -97,6 +121,19 @@ impl Key {
         })
     }
 
+    /// Whether it has an effect only on volumes that a CSI driver mounts.
+    pub fn is_of_csi(self) -> bool {
+        matches!(
+            self,
+            Self::CsiDriver
+                | Self::CsiAttribute
+                | Self::NodeStageSecretName
+                | Self::NodeStageSecretNamespace
+                | Self::NodePublishSecretName
+                | Self::NodePublishSecretNamespace
+        )
+    }
+
     /// Whether an annotation may set it, if the class allows that.
     pub fn is_for_annotations(self) -> bool {
         !matches!(
@@ -106,6 +143,11 @@ impl Key {
                 | Self::Provision
                 | Self::VolumeLabels
                 | Self::GidRange
+                | Self::CsiAttribute
+                | Self::NodeStageSecretName
+                | Self::NodeStageSecretNamespace
+                | Self::NodePublishSecretName
+                | Self::NodePublishSecretNamespace
                 | Self::NamespaceOverrides
                 | Self::ClaimOverrides
         )
@@ -161,7 +203,9 @@ mod tests {
     fn a_key_is_camel_case_on_a_class_and_kebab_case_in_an_annotation() {
         assert_eq!(Key::MountPermissions.as_str(), "mountPermissions");
         assert_eq!(Key::MountPermissions.annotation(), "bindery.dev/mount-permissions");
-        for key in Key::ALL {
+        assert_eq!(Key::of_parameter("csiAttribute/clusterID"), Ok(Key::CsiAttribute));
+        assert!(Key::of_parameter("csiAttribute").is_err());
+        for key in Key::ALL.into_iter().filter(|key| *key != Key::CsiAttribute) {
             assert_eq!(
                 (Key::of_parameter(key.as_str()), Key::of_annotation(&key.annotation())),
                 (Ok(key), Ok(key))
@@ -189,7 +233,10 @@ mod tests {
             message("replicas"),
             "parameter replicas is not known: allowed are server, share, subDir, pathPattern, onDelete, \
              archiveOnDelete, mountPermissions, uid, gid, gidRange, existingDirectory, archiveRetention, onStorageFailure, \
-             nfsVersion, provision, volumeLabels, namespaceOverrides, claimOverrides"
+             nfsVersion, provision, volumeLabels, volumeSource, csiDriver, csiAttribute/<name>, \
+             csi.storage.k8s.io/node-stage-secret-name, csi.storage.k8s.io/node-stage-secret-namespace, \
+             csi.storage.k8s.io/node-publish-secret-name, csi.storage.k8s.io/node-publish-secret-namespace, \
+             namespaceOverrides, claimOverrides"
         );
     }
 }

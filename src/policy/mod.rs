@@ -8,6 +8,7 @@ pub mod annotations;
 pub mod archives;
 pub mod class;
 pub mod conflict;
+pub mod csi;
 pub mod decide;
 pub mod effective;
 pub mod expansion;

@@ -5,9 +5,10 @@
 
 use std::fmt;
 
+use super::csi::CsiSettings;
 use super::key::Key;
 use super::template::{Dialect, Template};
-use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
+use crate::model::choices::{CsiDriver, ExistingDirectory, OnStorageFailure, Provision, SourceKind};
 use crate::model::directory::NfsVersion;
 use crate::model::group::{Group, GroupRange};
 use crate::model::invalid::Invalid;
@@ -40,6 +41,12 @@ pub struct Settings {
     pub provision: Option<Provision>,
     /// `volumeLabels`, of a class.
     pub volume_labels: Option<Labels>,
+    /// `volumeSource`.
+    pub source: Option<SourceKind>,
+    /// `csiDriver`.
+    pub driver: Option<CsiDriver>,
+    /// `csiAttribute/<name>` and the Secrets of the driver, of a class.
+    pub csi: CsiSettings,
     /// All keys that are set on this object.
     pub written: Vec<Key>,
 }
@@ -75,6 +82,9 @@ impl Settings {
             version: parse(get(Key::NfsVersion), invalid, str::parse),
             provision: parse(get(Key::Provision), invalid, str::parse),
             volume_labels: get(Key::VolumeLabels).map(|(name, text)| labels::read(name, text, invalid)),
+            source: parse(get(Key::VolumeSource), invalid, str::parse),
+            driver: parse(get(Key::CsiDriver), invalid, str::parse),
+            csi: CsiSettings::read(written, invalid),
             written: written.iter().map(|&(key, ..)| key).collect(),
         }
     }

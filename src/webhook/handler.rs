@@ -22,6 +22,7 @@ use crate::model::names::annotation::STORAGE_PROVISIONER;
 use crate::model::namespace::Namespace;
 use crate::model::volume::NewVolume;
 use crate::policy::class::Defaults;
+use crate::policy::csi;
 use crate::policy::decide::{Decision, Facts, Pass, Verdict, decide};
 use crate::provision::{Deadlines, Error, Provisioner};
 
@@ -283,6 +284,9 @@ impl Review<'_> {
             namespace: &basis.namespace,
             volume: volume.as_ref(),
             candidates: &cluster.candidates(&self.claim, installation),
+            csi_drivers: &cluster
+                .installed(basis.class.as_ref().map_or(&[][..], csi::drivers))
+                .await?,
             classes: &cluster.classes.store().state(),
             defaults: self.defaults,
             installation,

@@ -95,8 +95,11 @@ async fn a_value_that_would_fail_later_is_refused_at_once() {
 
 #[tokio::test]
 async fn the_schema_contains_exactly_the_class_parameters() {
-    let parameters = &schema()["properties"]["classes"]["items"]["properties"]["parameters"]["properties"];
-    let known: BTreeSet<&str> = parameters.as_object().unwrap().keys().map(String::as_str).collect();
+    let parameters = &schema()["properties"]["classes"]["items"]["properties"]["parameters"];
+    let [named, patterns] =
+        ["properties", "patternProperties"].map(|list| parameters[list].as_object().unwrap().keys());
+    let patterns = patterns.map(|pattern| pattern.trim_start_matches('^').trim_end_matches("/.+$"));
+    let known: BTreeSet<&str> = named.map(String::as_str).chain(patterns).collect();
     assert_eq!(known, Key::ALL.map(Key::as_str).into_iter().collect());
 }
 

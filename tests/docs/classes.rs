@@ -70,6 +70,11 @@ fn documented_values_are_allowed_and_documented_defaults_are_right() {
             continue;
         }
         let with = class(&[(key, default)]);
+        let without = if key.starts_with("csi") {
+            class(&[("volumeSource", "csi")])
+        } else {
+            without.clone()
+        };
         assert_eq!(effective(&with), effective(&without), "default of {key}");
         assert_eq!(
             (&with.namespace_overrides, &with.claim_overrides),
@@ -79,13 +84,35 @@ fn documented_values_are_allowed_and_documented_defaults_are_right() {
     }
 }
 
+/// Parameters that a class of CSI needs.
+const CSI: [(&str, &str); 7] = [
+    ("volumeSource", "csi"),
+    ("csiAttribute/clusterID", "c"),
+    ("csiAttribute/fsName", "f"),
+    ("csi.storage.k8s.io/node-stage-secret-name", "a"),
+    ("csi.storage.k8s.io/node-stage-secret-namespace", "a"),
+    ("csi.storage.k8s.io/node-publish-secret-name", "a"),
+    ("csi.storage.k8s.io/node-publish-secret-namespace", "a"),
+];
+
 /// Returns a class with these parameters. Fails if the class is invalid.
 fn class(parameters: &[(&str, &str)]) -> Class {
     let mut all = json!({"server": "nas", "share": "/export"});
     for (key, value) in parameters {
+        let key = if *key == "csiAttribute" {
+            "csiAttribute/name"
+        } else {
+            key
+        };
         all[key] = json!(value);
+        // A class with parameters of CSI needs all of them.
+        if key.starts_with("csi") {
+            for (key, value) in CSI {
+                all[key] = all.get(key).cloned().unwrap_or(json!(value));
+            }
+        }
         // gid: auto and gidRange are valid only together.
-        match (*key, *value) {
+        match (key, *value) {
             ("gid", "auto") => all["gidRange"] = json!("50000-60000"),
             ("gidRange", _) => all["gid"] = json!("auto"),
             _ => {}

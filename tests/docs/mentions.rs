@@ -134,7 +134,7 @@ fn joined(code: &str) -> String {
 /// Returns the annotations, labels and finalizers that Bindery reads or writes.
 fn owned() -> Vec<String> {
     let metadata = |name: &str| name.contains('/') && !name.starts_with('/') && !name.ends_with('/');
-    let all = ["", "volume_annotation", "annotation"]
+    let all = ["", "volume_annotation", "volume_attribute", "annotation"]
         .into_iter()
         .flat_map(names)
         .map(|name| name.value);

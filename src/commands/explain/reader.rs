@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Error, Result, anyhow, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -16,11 +16,13 @@ use uuid::Uuid;
 
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::model::candidate::{Candidate, MatchFields};
+use crate::model::choices::CsiDriver;
 use crate::model::claim::{Claim, Name};
 use crate::model::names::{AREA, annotation, is_object_name};
 use crate::model::namespace;
 use crate::model::volume::{Installation, Volume};
 use crate::policy::class::Defaults;
+use crate::policy::csi;
 use crate::policy::decide::Facts;
 use crate::policy::explain::{Explanation, ReadFrom, explain};
 use crate::policy::selectors::Selectors;
@@ -125,6 +127,7 @@ impl Reader {
             namespace,
             volume: volume.as_ref(),
             candidates: &candidates,
+            csi_drivers: &self.csi_drivers(class).await?,
             classes,
             defaults: &self.defaults,
             installation: &self.installation,
@@ -145,6 +148,17 @@ impl Reader {
             }
         }
         Ok(explanation)
+    }
+
+    /// Returns those of the CSI drivers that a class may need that the cluster has.
+    async fn csi_drivers(&self, class: Option<&StorageClass>) -> Result<Vec<CsiDriver>> {
+        let objects: Api<CSIDriver> = Api::all(self.client.clone());
+        let mut installed = Vec::new();
+        for &driver in class.map_or(&[][..], csi::drivers) {
+            let found = get(&objects, driver.as_str(), &format!("CSIDriver {driver}")).await?;
+            installed.extend(found.map(|_| driver));
+        }
+        Ok(installed)
     }
 
     async fn classes(&self) -> Result<&[Arc<StorageClass>]> {
@@ -221,7 +235,7 @@ fn read_error(what: &str, error: kube::Error) -> Error {
     if ApiFault::from(&error).kind == Kind::Forbidden {
         return anyhow!(
             "{what} could not be read: the kubeconfig's user lacks the right; use a kubeconfig whose user may get \
-             and list claims, volumes, StorageClasses and namespaces"
+             and list claims, volumes, StorageClasses, CSIDrivers and namespaces"
         );
     }
     Error::from(error).context(format!("{what} could not be read"))

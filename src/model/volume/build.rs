@@ -1,6 +1,6 @@
 //! Builds the PersistentVolume for the API server.
 
-use k8s_openapi::api::core::v1::{NFSVolumeSource, ObjectReference, PersistentVolume, PersistentVolumeSpec};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ use crate::model::retention::Retention;
 use crate::model::share_id::ShareId;
 use crate::model::source::Source;
 use crate::model::topologies::Topologies;
+use crate::model::volume_source::{NewSource, VolumeSource};
 
 /// The keys and values of the annotations that contain the group. The kubelet adds the second one to the groups of a pod with
 /// the volume. That is never the root group: files of the container's image belong to it.
@@ -74,7 +75,9 @@ pub struct NewVolume {
     pub labels: Labels,
     /// What happens to the volume when the claim is gone.
     pub reclaim: Reclaim,
-    /// Mount options for the kubelet.
+    /// What the nodes mount.
+    pub source: VolumeSource,
+    /// Mount options for the nodes.
     pub mount_options: Vec<String>,
     /// The nodes on which pods can use it.
     pub topologies: Topologies,
@@ -83,10 +86,13 @@ pub struct NewVolume {
 }
 
 impl NewVolume {
-    /// Whether an existing volume has the same directory.
+    /// Whether an existing volume has the same directory and the same source, which both cannot be changed.
     pub fn is_at(&self, volume: &Volume) -> bool {
         let at = |record: &Record| (record.share.server().to_owned(), record.share.join(&record.directory));
-        volume.record.as_ref().map(at) == Ok((self.share.server().to_owned(), self.share.join(&self.directory)))
+        volume.record.as_ref().is_ok_and(|record| {
+            let own = (self.share.server().to_owned(), self.share.join(&self.directory));
+            at(record) == own && record.source == self.source
+        })
     }
 
     /// The location of its directory, with what is known about it.
@@ -166,6 +172,31 @@ impl NewVolume {
         let optional = optional.filter_map(|(key, value)| Some((key, value?)));
         let mut labels = self.labels.clone();
         labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));
+        let mut spec = PersistentVolumeSpec {
+            access_modes: Some(self.access_modes.clone()),
+            capacity: Some([("storage".to_owned(), Quantity(self.capacity.written.clone()))].into()),
+            claim_ref: Some(ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("PersistentVolumeClaim".to_owned()),
+                namespace: Some(self.claim.0.clone()),
+                name: Some(self.claim.1.clone()),
+                uid: self.reference(),
+                ..ObjectReference::default()
+            }),
+            mount_options: Some(self.mount_options.clone()).filter(|options| !options.is_empty()),
+            persistent_volume_reclaim_policy: Some(self.reclaim.as_str().to_owned()),
+            node_affinity: self.topologies.node_affinity(),
+            storage_class_name: Some(self.class.clone()),
+            volume_mode: Some("Filesystem".to_owned()),
+            ..PersistentVolumeSpec::default()
+        };
+        let new = NewSource {
+            volume: &self.name,
+            share: &self.share,
+            directory: &self.directory,
+            on_delete: self.on_delete,
+        };
+        self.source.write(new, &mut spec);
         PersistentVolume {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
@@ -180,29 +211,7 @@ impl NewVolume {
                 finalizers: Some(vec![names::FINALIZER.to_owned()]),
                 ..ObjectMeta::default()
             },
-            spec: Some(PersistentVolumeSpec {
-                access_modes: Some(self.access_modes.clone()),
-                capacity: Some([("storage".to_owned(), Quantity(self.capacity.written.clone()))].into()),
-                claim_ref: Some(ObjectReference {
-                    api_version: Some("v1".to_owned()),
-                    kind: Some("PersistentVolumeClaim".to_owned()),
-                    namespace: Some(self.claim.0.clone()),
-                    name: Some(self.claim.1.clone()),
-                    uid: self.reference(),
-                    ..ObjectReference::default()
-                }),
-                mount_options: Some(self.mount_options.clone()).filter(|options| !options.is_empty()),
-                nfs: Some(NFSVolumeSource {
-                    server: self.share.server().to_owned(),
-                    path: self.share.join(&self.directory),
-                    read_only: None,
-                }),
-                persistent_volume_reclaim_policy: Some(self.reclaim.as_str().to_owned()),
-                node_affinity: self.topologies.node_affinity(),
-                storage_class_name: Some(self.class.clone()),
-                volume_mode: Some("Filesystem".to_owned()),
-                ..PersistentVolumeSpec::default()
-            }),
+            spec: Some(spec),
             status: None,
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{NFSVolumeSource, PersistentVolume};
+use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt;
 
 use super::{Installation, Origin};
@@ -21,6 +21,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::share_id::ShareId;
+use crate::model::volume_source::{SourceLocation, VolumeSource};
 
 /// A volume as stored in the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +118,8 @@ pub struct Record {
     pub attributes: Attributes,
     /// The range from which its group was chosen, if no other volume has that group.
     pub group_range: Option<GroupRange>,
+    /// What the nodes mount.
+    pub source: VolumeSource,
 }
 
 impl Volume {
@@ -141,7 +144,7 @@ impl Volume {
                 Some("Released" | "Failed") => Phase::Released,
                 _ => Phase::Unbound,
             },
-            record: record(annotations, spec.nfs.as_ref()),
+            record: record(annotations, SourceLocation::read(&spec)),
             claim: spec.claim_ref.map(|claim| ClaimRef {
                 namespace: claim.namespace.unwrap_or_default(),
                 name: claim.name.unwrap_or_default(),
@@ -279,22 +282,26 @@ impl Annotations<'_> {
     }
 }
 
-fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>) -> Result<Record, String> {
-    let nfs = nfs.ok_or("spec.nfs is missing")?;
+fn record(annotations: &BTreeMap<String, String>, location: Option<SourceLocation>) -> Result<Record, String> {
+    let location = location.ok_or("neither spec.nfs nor attributes of Bindery in spec.csi name a directory")?;
     let annotations = Annotations(annotations);
-    let share = Share::parse(&nfs.server, &annotations.require::<String>(volume_annotation::SHARE)?);
+    let share = Share::parse(
+        &location.server,
+        &annotations.require::<String>(volume_annotation::SHARE)?,
+    );
     let share = share.map_err(|error| annotations.invalid(volume_annotation::SHARE, &error))?;
     let directory = Directory::parse(&annotations.require::<String>(volume_annotation::SUB_DIR)?);
     let directory = directory.map_err(|error| annotations.invalid(volume_annotation::SUB_DIR, &error))?;
     // Annotations can be changed, the volume source cannot. Both must name the same path.
     let path = share.join(&directory);
-    if path != nfs.path {
+    if path != location.path {
         return Err(format!(
-            "annotations {} and {} say {}, spec.nfs.path says {}",
+            "annotations {} and {} say {}, {} says {}",
             volume_annotation::SHARE,
             volume_annotation::SUB_DIR,
             Shown(&path),
-            Shown(&nfs.path)
+            location.source.field(),
+            Shown(&location.path)
         ));
     }
     let moved_to = match annotations.get::<String>(volume_annotation::MOVED_TO)? {
@@ -325,5 +332,6 @@ fn record(annotations: &BTreeMap<String, String>, nfs: Option<&NFSVolumeSource>)
             gid: annotations.get(volume_annotation::GID)?,
         },
         group_range: annotations.get(volume_annotation::GID_RANGE)?,
+        source: location.source,
     })
 }

@@ -15,6 +15,7 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::source::Source;
 use crate::model::topologies::Topologies;
+use crate::model::volume_source::VolumeSource;
 
 fn new() -> NewVolume {
     NewVolume {
@@ -41,6 +42,7 @@ fn new() -> NewVolume {
         provision: Provision::OnCreate,
         labels: Labels::new(),
         reclaim: Reclaim::Delete,
+        source: VolumeSource::Nfs,
         mount_options: vec!["hard".to_owned()],
         topologies: Topologies::default(),
         attempt: "a-1".to_owned(),
@@ -140,7 +142,7 @@ fn annotations_that_contradict_the_volume_source_are_an_error() {
     assert_eq!(
         read(volume_annotation::SUB_DIR, Some("team-b/data")),
         "annotations bindery.dev/share and bindery.dev/sub-dir say /export/team-b/data, \
-         spec.nfs.path says /export/team-a/data"
+         spec.nfs says /export/team-a/data"
     );
     assert_eq!(
         read(volume_annotation::SUB_DIR, Some("../data")),

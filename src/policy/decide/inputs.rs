@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::existing::source_refusal;
 use crate::model::candidate::Candidate;
+use crate::model::choices::CsiDriver;
 use crate::model::claim::Claim;
 use crate::model::invalid::Invalid;
 use crate::model::names::annotation::BETA_MOUNT_OPTIONS;
@@ -33,6 +34,8 @@ pub struct Facts<'a> {
     pub volume: Option<&'a Volume>,
     /// The volumes to which Kubernetes can bind the claim, if the claim names no volume.
     pub candidates: &'a [Candidate],
+    /// The CSI drivers that the class may need and that the cluster has.
+    pub csi_drivers: &'a [CsiDriver],
     /// All classes, because two classes must not have a group in common.
     pub classes: &'a [Arc<StorageClass>],
     /// Server and export for classes that name none.

@@ -4,13 +4,15 @@ use uuid::Uuid;
 
 use super::inputs::Facts;
 use crate::model::attributes::Attributes;
-use crate::model::choices::Provision;
+use crate::model::choices::{Provision, SourceKind};
 use crate::model::claim::{Bytes, Name};
 use crate::model::directory::{Directory, Share};
 use crate::model::group::Group;
 use crate::model::source::Source;
 use crate::model::volume::{NewVolume, Volume};
+use crate::model::volume_source::VolumeSource;
 use crate::policy::class::Class;
+use crate::policy::csi;
 use crate::policy::effective::{Effective, LEFT_TO_SERVER, Policy};
 use crate::policy::template::{NoDirectory, Template, Values};
 
@@ -62,6 +64,28 @@ pub(super) fn new_volume(
     } else {
         derived_name(&share, &directory)
     };
+    let source = match policy.source.value {
+        SourceKind::Nfs => VolumeSource::Nfs,
+        SourceKind::Csi => {
+            let driver = policy.driver.value;
+            let csi = &class.settings.csi;
+            let missing = csi.missing(driver).map(|missing| missing.0);
+            if let Some(error) = missing.or_else(|| csi::not_installed(driver, facts.csi_drivers)) {
+                return Err(format!("StorageClass {}: {error}", class.name));
+            }
+            csi.source(
+                driver,
+                csi::Values {
+                    share: &share,
+                    directory: &directory,
+                    volume: &name,
+                    namespace: &claim.namespace,
+                    claim: &claim_name,
+                },
+            )
+            .map_err(|error| format!("StorageClass {}: {error}", class.name))?
+        }
+    };
     Ok(NewVolume {
         name,
         claim: (claim.namespace.clone(), claim_name),
@@ -92,6 +116,7 @@ pub(super) fn new_volume(
         provision: class.settings.provision.unwrap_or(Provision::OnCreate),
         labels: class.settings.volume_labels.clone().unwrap_or_default(),
         reclaim: class.reclaim,
+        source,
         mount_options: class.mount_options.clone(),
         topologies: class.topologies.clone(),
         attempt: facts.seed.to_string(),

@@ -9,6 +9,7 @@ use crate::model::volume::NewVolume;
 use crate::policy::fixtures::{VOLUME, World};
 
 mod again;
+mod csi;
 mod existing;
 mod new_volume;
 mod settings;

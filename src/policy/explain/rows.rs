@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::choices::Provision;
+use crate::model::choices::{Provision, SourceKind};
 use crate::model::group::Group;
 use crate::model::labels;
 use crate::model::names::volume_annotation;
@@ -83,6 +83,10 @@ pub(super) fn of_new_claim(class: &Class, policy: &Policy, defaults: &Defaults) 
             settings.provision.unwrap_or(Provision::OnCreate).as_str(),
         ),
         of_class(Key::VolumeLabels, &labels.unwrap_or_default()),
+        effective_row(Key::VolumeSource, &policy.source, |source| match source {
+            SourceKind::Nfs => source.to_string(),
+            SourceKind::Csi => format!("{source}, {}", policy.driver.value),
+        }),
         of_class(Key::NamespaceOverrides, &list(&class.namespace_overrides)),
         of_class(Key::ClaimOverrides, &list(&class.claim_overrides)),
         Row::new(RECLAIM, class.reclaim, "class"),
@@ -108,8 +112,9 @@ pub(super) fn of_volume(volume: &Volume, record: &Record, new_rows: &[Row], same
     };
     let attributes = &record.attributes;
     let version = record.share.version();
+    let source = record.source.field();
     let mut rows = vec![
-        Row::new(Key::Server.as_str(), record.share.server(), "volume spec.nfs"),
+        Row::new(Key::Server.as_str(), record.share.server(), format!("volume {source}")),
         recorded(Key::Share, record.share.path(), volume_annotation::SHARE),
         recorded(Key::SubDir, &record.directory, volume_annotation::SUB_DIR),
         recorded(Key::OnDelete, record.on_delete, volume_annotation::ON_DELETE),
@@ -127,6 +132,14 @@ pub(super) fn of_volume(volume: &Volume, record: &Record, new_rows: &[Row], same
             volume_annotation::ARCHIVE_RETENTION,
         ),
         recorded(Key::NfsVersion, version, volume_annotation::NFS_VERSION),
+        Row::new(
+            Key::VolumeSource.as_str(),
+            match record.source.driver() {
+                None => SourceKind::Nfs.to_string(),
+                Some(driver) => format!("{}, {driver}", SourceKind::Csi),
+            },
+            format!("volume {source}"),
+        ),
         Row::new(RECLAIM, volume.reclaim, "volume"),
     ];
     let own_group = record.group_range.map(|range| Group::Own(range).to_string());

@@ -100,6 +100,7 @@ fn every_key_is_listed_with_its_source() {
         ("nfsVersion", "4", "default"),
         ("provision", "onCreate", "default"),
         ("volumeLabels", "none", "default"),
+        ("volumeSource", "nfs", "default"),
         ("namespaceOverrides", namespace, "default"),
         ("claimOverrides", "none", "default"),
         ("reclaimPolicy", "Delete", "class"),

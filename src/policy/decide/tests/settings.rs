@@ -1,6 +1,7 @@
 //! Settings of class, namespace and claim, for each key.
 
 use super::*;
+use crate::model::choices::CsiDriver;
 use crate::policy::key::Key;
 
 /// The effective value of one key as a text, with the values that class, namespace and claim set.
@@ -10,6 +11,13 @@ fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option
         if lists {
             parameters.insert("namespaceOverrides".to_owned(), json!(key.as_str()));
             parameters.insert("claimOverrides".to_owned(), json!(key.as_str()));
+        }
+        if key == Key::CsiDriver {
+            let other = json!({
+                "volumeSource": "csi", "csiAttribute/clusterID": "c", "csiAttribute/fsName": "f",
+                "csi.storage.k8s.io/node-stage-secret-name": "s", "csi.storage.k8s.io/node-stage-secret-namespace": "s",
+            });
+            parameters.extend(other.as_object().unwrap().clone());
         }
         if let Some(value) = class {
             parameters.insert(key.as_str().to_owned(), json!(value));
@@ -32,11 +40,18 @@ fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option
         Key::ArchiveRetention => new.retention.to_string(),
         Key::OnStorageFailure => format!("{:?}", new.on_failure),
         Key::NfsVersion => new.share.version().as_str().to_owned(),
+        Key::VolumeSource => new.source.field().to_owned(),
+        Key::CsiDriver => new.source.driver().unwrap_or("-").to_owned(),
         Key::Server
         | Key::Share
         | Key::Provision
         | Key::VolumeLabels
         | Key::GidRange
+        | Key::CsiAttribute
+        | Key::NodeStageSecretName
+        | Key::NodeStageSecretNamespace
+        | Key::NodePublishSecretName
+        | Key::NodePublishSecretNamespace
         | Key::NamespaceOverrides
         | Key::ClaimOverrides => unreachable!("for a class only"),
     }
@@ -111,7 +126,8 @@ fn in_a_legacy_class_an_invalid_annotation_is_refused() {
 fn each_key_comes_from_claim_namespace_class_or_default_in_this_order() {
     let standard = format!("team-a-data-{VOLUME}");
     let standard = standard.as_str();
-    let table: [Row<'_>; 11] = [
+    let [nfs, ceph] = CsiDriver::ALL.map(CsiDriver::as_str);
+    let table: [Row<'_>; 13] = [
         (Key::SubDir, ["a", "b", "c"], [standard, "a", "b", "c"], false),
         (Key::PathPattern, ["a", "b", "c"], [standard, "a", "b", "c"], false),
         (
@@ -153,6 +169,13 @@ fn each_key_comes_from_claim_namespace_class_or_default_in_this_order() {
             true,
         ),
         (Key::NfsVersion, ["3", "4", "3"], ["4", "3", "4", "3"], false),
+        (
+            Key::VolumeSource,
+            ["csi", "nfs", "csi"],
+            ["spec.nfs", "spec.csi", "spec.nfs", "spec.csi"],
+            false,
+        ),
+        (Key::CsiDriver, [ceph, nfs, ceph], [nfs, ceph, nfs, ceph], false),
     ];
     let keys: Vec<Key> = table.iter().map(|row| row.0).collect();
     let annotated: Vec<Key> = Key::ALL.into_iter().filter(|key| key.is_for_annotations()).collect();
@@ -254,7 +277,8 @@ fn errors_of_namespace_and_claim_are_reported_together() {
                    the claim: annotation bindery.dev/mod is not known: allowed are bindery.dev/sub-dir, \
                    bindery.dev/path-pattern, bindery.dev/on-delete, bindery.dev/archive-on-delete, \
                    bindery.dev/mount-permissions, bindery.dev/uid, bindery.dev/gid, bindery.dev/existing-directory, \
-                   bindery.dev/archive-retention, bindery.dev/on-storage-failure, bindery.dev/nfs-version; \
+                   bindery.dev/archive-retention, bindery.dev/on-storage-failure, bindery.dev/nfs-version, \
+                   bindery.dev/volume-source, bindery.dev/csi-driver; \
                    bindery.dev/gid is \"staff\": write a number from 0 to 4294967294; correct it";
     assert_eq!(denied, Decision::Deny(message.to_owned()));
 }
