@@ -29,6 +29,8 @@ mod cleanup;
 mod crash_points;
 /// Volumes that a CSI driver mounts.
 mod csi_volumes;
+/// Volumes of csi-driver-nfs that Bindery takes over.
+mod driver_takeover;
 /// The example classes in `deploy/examples`.
 mod examples;
 /// Claims for which a volume exists, claims with a selector, and claims with a data source that nobody provides.

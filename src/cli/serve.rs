@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::installation::InstallationArgs;
 use super::nfs_user::NfsUserArgs;
 use crate::model::binder_mode::BinderMode;
+use crate::model::choices::CsiDriver;
 use crate::ops::listen::Listen;
 use crate::ops::logs::LogFormat;
 
@@ -33,6 +34,11 @@ pub struct Serve {
     /// their class says so. Without this flag Bindery archives them. nfs-subdir-external-provisioner kept them.
     #[arg(long)]
     pub takeover_delete_nested: bool,
+
+    /// Takes over all volumes of this CSI driver, and not only those with the annotation bindery.dev/take-over. Only
+    /// nfs.csi.k8s.io is allowed. The nodes mount the volumes as before.
+    #[arg(long, value_name = "DRIVER", value_parser = other_driver)]
+    pub takeover: Option<CsiDriver>,
 
     /// The address of the webhook (HTTPS). Without ADDRESS it listens on all IPv4 and IPv6 addresses.
     #[arg(long, default_value = ":8443", value_name = "[ADDRESS]:PORT")]
@@ -121,7 +127,12 @@ pub struct Serve {
     pub log_format: LogFormat,
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn other_driver(text: &str) -> Result<CsiDriver, String> {
+    let driver = text.parse().ok().filter(|driver| *driver == CsiDriver::Nfs);
+    driver.ok_or_else(|| format!("only {} is allowed", CsiDriver::Nfs))
+}
+
+pub fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write it as 5s, 800ms or 1m".to_owned())?;
     Duration::try_from(span).map_err(|_| "write a time that is not negative".to_owned())
 }

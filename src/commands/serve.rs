@@ -155,6 +155,7 @@ fn controller_options(flags: &cli::Serve, client: &Client) -> Options {
     Options {
         own_namespace: own_namespace(flags, client),
         delete_nested: flags.takeover_delete_nested,
+        take_over_driver: flags.takeover.is_some(),
         binder: flags.binder,
         orphan_grace: flags.orphan_grace,
         retention_interval: flags.retention_interval,

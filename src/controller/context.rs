@@ -65,6 +65,8 @@ pub struct Options {
     pub own_namespace: String,
     /// Whether nested directories may be deleted of volumes that nfs-subdir-external-provisioner created.
     pub delete_nested: bool,
+    /// Whether all volumes of csi-driver-nfs are taken over, and not only those with an annotation.
+    pub take_over_driver: bool,
     /// How much of the binding Bindery does.
     pub binder: BinderMode,
     /// How long a volume that no claim uses is kept.

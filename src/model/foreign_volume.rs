@@ -1,15 +1,10 @@
 //! The location of the files of a volume that Bindery did not create: `spec.nfs`, or `spec.csi` of csi-driver-nfs.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolumeSpec};
+use k8s_openapi::api::core::v1::PersistentVolumeSpec;
 
 use super::directory::{Share, is_same_name, path_segments};
 use super::location::{Location, Relation};
-use super::volume_source::SourceLocation;
-
-/// The CSI driver that mounts `server`, `share` and `subDir` from its attributes.
-const CSI_DRIVER: &str = "nfs.csi.k8s.io";
+use super::volume_source::{DriverLocation, SourceLocation};
 
 /// A server and an absolute path on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,29 +22,11 @@ impl ForeignLocation {
         if let Some(location) = SourceLocation::read(spec) {
             return Some(Self::new(&location.server, &location.path));
         }
-        let csi = spec.csi.as_ref().filter(|csi| csi.driver == CSI_DRIVER)?;
-        Self::of_csi(csi)
-    }
-
-    fn of_csi(csi: &CSIPersistentVolumeSource) -> Option<Self> {
-        let empty = BTreeMap::new();
-        let attributes = csi.volume_attributes.as_ref().unwrap_or(&empty);
-        // The driver ignores the case of keys.
-        let get = |key: &str| {
-            let mut found = attributes.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key));
-            found.next().map(|(_, value)| value.as_str())
-        };
-        let mut sub_dir = get("subdir").unwrap_or_default().to_owned();
-        for (token, key) in [
-            ("${pvc.metadata.namespace}", "csi.storage.k8s.io/pvc/namespace"),
-            ("${pvc.metadata.name}", "csi.storage.k8s.io/pvc/name"),
-            ("${pv.metadata.name}", "csi.storage.k8s.io/pv/name"),
-        ] {
-            if let Some(value) = get(key) {
-                sub_dir = sub_dir.replace(token, value);
-            }
-        }
-        Some(Self::new(get("server")?, &format!("{}/{sub_dir}", get("share")?)))
+        let driver = DriverLocation::read(spec.csi.as_ref()?)?;
+        Some(Self::new(
+            &driver.server,
+            &format!("{}/{}", driver.share, driver.directory),
+        ))
     }
 
     fn new(server: &str, path: &str) -> Self {

@@ -106,6 +106,8 @@ pub const PREFIX: &str = "bindery.dev/";
 pub mod annotation {
     /// On a namespace, `"false"`: Bindery ignores its claims.
     pub const ENABLED: &str = "bindery.dev/enabled";
+    /// On a volume of csi-driver-nfs, `"true"`: Bindery takes it over.
+    pub const TAKE_OVER: &str = "bindery.dev/take-over";
     /// On an archive: the time until which it is kept, or `forever`.
     pub const KEEP_UNTIL: &str = "bindery.dev/keep-until";
     /// On an archive: the value of the former that is on the share.

@@ -55,6 +55,17 @@ pub struct SourceLocation {
     pub source: VolumeSource,
 }
 
+/// The location that csi-driver-nfs mounts, as the attributes of a volume say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriverLocation {
+    /// The NFS server.
+    pub server: String,
+    /// The export.
+    pub share: String,
+    /// The directory below the share. Tokens without a known value stay in it.
+    pub directory: String,
+}
+
 /// The directory of a new volume, and what else its source depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct NewSource<'a> {
@@ -145,6 +156,43 @@ impl SecretReference {
     }
 }
 
+impl DriverLocation {
+    /// Reads the location. `None` for another driver.
+    pub fn read(csi: &CSIPersistentVolumeSource) -> Option<Self> {
+        let attributes = csi
+            .volume_attributes
+            .as_ref()
+            .filter(|_| csi.driver == CsiDriver::Nfs.as_str())?;
+        // The driver ignores the case of keys.
+        let get = |key: &str| {
+            let mut found = attributes.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key));
+            found.next().map(|(_, value)| value.clone())
+        };
+        let mut directory = get("subdir").unwrap_or_default();
+        for (token, key) in [
+            ("${pvc.metadata.namespace}", "csi.storage.k8s.io/pvc/namespace"),
+            ("${pvc.metadata.name}", "csi.storage.k8s.io/pvc/name"),
+            ("${pv.metadata.name}", "csi.storage.k8s.io/pv/name"),
+        ] {
+            if let Some(value) = get(key) {
+                directory = directory.replace(token, &value);
+            }
+        }
+        Some(Self {
+            server: get("server")?,
+            share: get("share")?,
+            directory,
+        })
+    }
+
+    /// The server and the absolute path, if the directory is below the share.
+    fn path(&self) -> Option<(String, String)> {
+        let share = Share::parse(&self.server, &self.share).ok()?;
+        let directory = Directory::parse(self.directory.trim_matches('/')).ok()?;
+        Some((self.server.clone(), share.join(&directory)))
+    }
+}
+
 impl SourceLocation {
     /// Reads the location. `None` for a source that Bindery does not write.
     pub fn read(spec: &PersistentVolumeSpec) -> Option<Self> {
@@ -157,9 +205,14 @@ impl SourceLocation {
         }
         let csi = spec.csi.as_ref()?;
         let mut attributes = csi.volume_attributes.clone()?;
+        let own = attributes
+            .remove(volume_attribute::SERVER)
+            .zip(attributes.remove(volume_attribute::PATH));
+        // A volume of csi-driver-nfs that Bindery has taken over has only the attributes of the driver.
+        let (server, path) = own.or_else(|| DriverLocation::read(csi)?.path())?;
         Some(Self {
-            server: attributes.remove(volume_attribute::SERVER)?,
-            path: attributes.remove(volume_attribute::PATH)?,
+            server,
+            path,
             source: VolumeSource::Csi(Box::new(CsiSource {
                 driver: csi.driver.clone(),
                 attributes,

@@ -8,17 +8,16 @@
 use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
-use serde_json::{Value, json};
 
 use super::legacy_class;
+use super::taken_over::TakenOver;
 use crate::model::directory::{Directory, Share};
 use crate::model::invalid::Invalid;
 use crate::model::names::{self, annotation, volume_annotation};
 use crate::model::on_delete::OnDelete;
 use crate::model::retention::Retention;
-use crate::model::volume::{Installation, area};
+use crate::model::volume::Installation;
 use crate::policy::class::{Class, Defaults};
-use crate::policy::effective::MODE;
 
 /// The settings of an administrator for legacy volumes.
 #[derive(Clone, Copy, Debug)]
@@ -39,20 +38,6 @@ pub struct LegacyVolume {
     nfs: Option<(String, String)>,
     /// The policy that an administrator wrote on it before the takeover.
     on_delete: Option<String>,
-    finalizers: Vec<String>,
-}
-
-/// The values that are written on the volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TakenOver {
-    /// Its share.
-    pub share: Share,
-    /// Its path below the share.
-    pub directory: Directory,
-    /// What happens to it when the claim is gone.
-    pub on_delete: OnDelete,
-    /// How long it is kept after it was archived.
-    pub retention: Retention,
     finalizers: Vec<String>,
 }
 
@@ -135,31 +120,6 @@ impl LegacyVolume {
             retention: settings.retention.unwrap_or(Retention::Forever),
             finalizers: self.finalizers.clone(),
         })
-    }
-}
-
-impl TakenOver {
-    /// The merge patch (RFC 7396) that takes the volume over. It marks the directory as adopted and the volume as ready, so
-    /// Bindery does not change the mode of the directory, and does not remove it as unused.
-    pub fn patch(&self, installation: &Installation) -> Value {
-        let ours = [names::FINALIZER.to_owned()];
-        let others = self.finalizers.iter().filter(|held| *held != names::FINALIZER);
-        let finalizers: Vec<&String> = others.chain(&ours).collect();
-        json!({"metadata": {
-            "finalizers": finalizers,
-            "labels": {names::AREA: area(&self.share, &self.directory)},
-            "annotations": {
-                volume_annotation::INSTANCE: installation.instance,
-                volume_annotation::SHARE: self.share.path(),
-                volume_annotation::SUB_DIR: self.directory.as_str(),
-                volume_annotation::DIRECTORY: "adopted",
-                volume_annotation::ON_DELETE: self.on_delete.as_str(),
-                volume_annotation::MOUNT_PERMISSIONS: format!("{MODE:04o}"),
-                volume_annotation::ARCHIVE_RETENTION: self.retention.to_string(),
-                volume_annotation::NFS_VERSION: self.share.version().as_str(),
-                volume_annotation::READY: "true",
-            },
-        }})
     }
 }
 

@@ -1,7 +1,9 @@
 //! Takeover of legacy volumes. Each case shows only its difference from a volume that is taken over.
 
+use serde_json::{Value, json};
+
 use super::*;
-use crate::model::volume::{Phase, Volume};
+use crate::model::volume::{Phase, Volume, area};
 
 const OLD: &str = "k8s-sigs.io/nfs-subdir-external-provisioner";
 

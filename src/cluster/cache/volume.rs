@@ -1,6 +1,7 @@
 //! The summary of a volume: Bindery's record on it, or the directory of a volume that is not Bindery's.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::ResourceExt;
 
 use super::cached::Summary;
 use crate::model::candidate::{Candidate, MatchFields};
@@ -18,6 +19,8 @@ pub struct VolumeSummary {
     place: Option<ForeignLocation>,
     /// Whether it has a label of Bindery.
     marked: bool,
+    /// Whether an administrator has asked for its takeover.
+    asks_for_takeover: bool,
     /// What Kubernetes compares with a claim, if it can bind the volume to one.
     match_fields: Option<Box<MatchFields>>,
 }
@@ -28,6 +31,8 @@ impl Summary for VolumeSummary {
     fn summarize(object: PersistentVolume) -> Self {
         let mut volume = Volume::read(&object);
         volume.access_modes.shrink_to_fit();
+        let asked = object.annotations().get(names::annotation::TAKE_OVER);
+        let asks_for_takeover = asked.is_some_and(|asked| asked == "true");
         let match_fields = MatchFields::read(&object).map(Box::new);
         let labels = object.metadata.labels;
         let spec = object.spec.filter(|_| volume.record.is_err());
@@ -35,6 +40,7 @@ impl Summary for VolumeSummary {
             place: spec.as_ref().and_then(ForeignLocation::read),
             marked: labels.is_some_and(|labels| labels.contains_key(names::AREA)),
             volume,
+            asks_for_takeover,
             match_fields,
         }
     }
@@ -70,6 +76,11 @@ impl VolumeSummary {
     /// Returns whether this other provisioner made it.
     pub fn is_provisioned_by(&self, other_provisioner: &str) -> bool {
         self.volume.provisioner.as_deref() == Some(other_provisioner)
+    }
+
+    /// Returns whether an administrator has asked for its takeover.
+    pub fn asks_for_takeover(&self) -> bool {
+        self.asks_for_takeover
     }
 
     /// Returns how its directory overlaps another one.

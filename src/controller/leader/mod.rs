@@ -3,6 +3,7 @@
 pub mod archive_objects;
 pub mod backoff;
 pub mod kcm_nudge;
+pub mod other_controller;
 pub mod server_queue;
 pub mod unchanged_since;
 pub mod waiters;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use self::archive_objects::ArchiveObjects;
 use self::backoff::Backoff;
 use self::kcm_nudge::KcmNudge;
+use self::other_controller::OtherController;
 use self::server_queue::ServerQueue;
 use self::unchanged_since::UnchangedSince;
 use self::waiters::CleanupWaiters;
@@ -63,6 +65,8 @@ pub struct Leader {
     pub unchanged_since: UnchangedSince,
     /// The volumes that wait for the cleanup of another volume.
     pub waiters: CleanupWaiters,
+    /// Whether the controller of csi-driver-nfs runs.
+    pub other_controller: OtherController,
     /// Limits the writes that make kube-controller-manager look at a volume again.
     pub kcm_nudge: KcmNudge,
     /// The queue of the loop that empties the trash.
@@ -83,6 +87,7 @@ impl Leader {
             backoff: Backoff::default(),
             unchanged_since: UnchangedSince::default(),
             waiters: CleanupWaiters::default(),
+            other_controller: OtherController::default(),
             kcm_nudge: KcmNudge::default(),
             trash,
         }

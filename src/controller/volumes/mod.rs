@@ -15,6 +15,7 @@ mod class_mismatch;
 mod cleanup;
 mod complete_claim;
 mod destination;
+mod driver_takeover;
 pub mod empty_trash;
 mod error_policy;
 pub mod file_system;

@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use tracing::Instrument;
 
 use super::step::Step;
-use super::{bind, cleanup, complete_claim, legacy, live, other_installation};
+use super::{bind, cleanup, complete_claim, driver_takeover, legacy, live, other_installation};
 use crate::cluster::cache::CachedVolume;
 use crate::cluster::patch;
 use crate::controller::annotation_warnings;
@@ -43,6 +43,9 @@ async fn take_over_or_step(cached: Arc<CachedVolume>, leader: Arc<Leader>) -> Re
     let step = async {
         if legacy::take_over(&leader, &cached).await? {
             return Ok(Action::await_change());
+        }
+        if let Some(next) = driver_takeover::take_over(&leader, &cached).await? {
+            return Ok(next);
         }
         step(&leader, volume).await
     };

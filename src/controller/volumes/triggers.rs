@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt, stream};
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::{complete_claim, legacy};
+use super::{complete_claim, driver_takeover, legacy};
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::controller::leader::Leader;
 use crate::policy::reconcile::{ClaimState, Plan, plan};
@@ -18,7 +18,8 @@ pub fn is_due(leader: &Leader, cached: &CachedVolume) -> bool {
     let volume = cached.read();
     let is_settled = plan(volume, ClaimState::Unknown, &ctx.installation) == Plan::Leave
         && complete_claim::claim_to_complete(ctx, volume).is_none()
-        && !legacy::may_take_over(ctx, cached);
+        && !legacy::may_take_over(ctx, cached)
+        && !driver_takeover::may_take_over(ctx, cached);
     if is_settled {
         leader.unchanged_since.forget(volume);
     }
