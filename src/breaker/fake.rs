@@ -136,6 +136,17 @@ impl Storage for Fake {
         self.answer(share, deadline, Moved::Done).await
     }
 
+    async fn set_attributes(
+        &self,
+        share: &Share,
+        _: &Directory,
+        _: Identity,
+        _: Attributes,
+        deadline: Instant,
+    ) -> Result<Option<Found>, StorageError> {
+        self.answer(share, deadline, Some(FOUND)).await
+    }
+
     async fn remove_empty(
         &self,
         share: &Share,

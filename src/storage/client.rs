@@ -88,6 +88,8 @@ verbs! {
     above(directory: &Directory) -> Found, format!("find a directory above {directory}");
     make(directory: &Directory, attributes: Attributes, existing: Existing) -> Made, format!("make directory {directory}");
     rename(from: &Directory, expected: Identity, to: &Directory) -> Moved, format!("move directory {from} to {to}");
+    set_attributes(directory: &Directory, expected: Identity, attributes: Attributes) -> Option<Found>,
+        format!("set the attributes of directory {directory}");
     remove_empty(directory: &Directory, expected: Identity) -> Removed, format!("remove the empty directory {directory}");
     remove_tree(directory: &Directory) -> Tree, format!("remove directory {directory} with all in it");
     list(directory: Option<&Directory>) -> Vec<String>, match directory {

@@ -53,6 +53,7 @@ forward! {
     above(directory: &Directory) -> Found, |_| true;
     make(directory: &Directory, attributes: Attributes, existing: Existing) -> Made, |_| true;
     rename(from: &Directory, expected: Identity, to: &Directory) -> Moved, |_| true;
+    set_attributes(directory: &Directory, expected: Identity, attributes: Attributes) -> Option<Found>, |_| true;
     remove_empty(directory: &Directory, expected: Identity) -> Removed, |_| true;
     // A part may be left because the deadline was over before any call was sent.
     remove_tree(directory: &Directory) -> Tree, |tree| *tree == Tree::Gone;

@@ -95,6 +95,17 @@ pub trait Storage: Send + Sync {
         deadline: Instant,
     ) -> Result<Moved, StorageError>;
 
+    /// Sets the attributes of the directory, if its identity is `expected`. Only the mode may differ afterwards, as for
+    /// [`Storage::make`]. Returns the directory as it is then; `None` if it does not exist or is another one.
+    async fn set_attributes(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        expected: Identity,
+        attributes: Attributes,
+        deadline: Instant,
+    ) -> Result<Option<Found>, StorageError>;
+
     /// Removes the directory if its identity is `expected` and it is empty.
     async fn remove_empty(
         &self,

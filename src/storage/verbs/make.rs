@@ -1,4 +1,4 @@
-//! Makes a directory with the wanted attributes. Only the mode may differ, if the server does not let it be set or does not
+//! Makes a directory with the wanted attributes, or sets those of an existing one. Only the mode may differ, if the server does not let it be set or does not
 //! keep it. The result has the actual mode.
 //!
 //! New parents stay if the verb fails: they are empty, and the next attempt needs them.
@@ -6,10 +6,11 @@
 use super::protocol::{Created, Protocol, Walk};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
+use crate::model::identity::Identity;
 use crate::storage::attempt::{Attempt, RetryReason, RoundError};
 use crate::storage::attributes::PARENT_ATTRIBUTES;
 use crate::storage::refusal::Action;
-use crate::storage::{Existing, Made};
+use crate::storage::{Existing, Found, Made};
 
 impl<P: Protocol> Attempt<'_, P> {
     /// One round of [`crate::storage::Storage::make`].
@@ -46,6 +47,33 @@ impl<P: Protocol> Attempt<'_, P> {
                 Ok(Made::of(&found, maybe_made))
             }
         }
+    }
+
+    /// One round of [`crate::storage::Storage::set_attributes`]. A handle does not lead to another directory, so the identity
+    /// is still the same when the attributes are set.
+    pub async fn set_attributes(
+        &self,
+        directory: &Directory,
+        expected: Identity,
+        wanted: Attributes,
+    ) -> Result<Option<Found>, RoundError> {
+        let (parents, last) = directory.split_last();
+        let Walk::Found(parent) = P::walk(self, &parents).await? else {
+            return Ok(None);
+        };
+        let Some(object) = self.look_up_in(&parent.handle, last).await? else {
+            return Ok(None);
+        };
+        if object.found.identity != expected {
+            return Ok(None);
+        }
+        self.require_directory(&object, Action::Segment(last))?;
+        if object.found.has(wanted) {
+            return Ok(Some(object.found));
+        }
+        let set = P::set_attributes(self, &object.handle, wanted).await?;
+        let found = set.map_err(|error| self.wrong_attributes(&error))?;
+        Ok(Some(found))
     }
 
     /// Returns the parent directory. Makes it, and the directories above it, if they are missing.
