@@ -92,6 +92,7 @@ fn provisioned(request: &Request, class: &StorageClass) -> Result<Option<Box<New
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(),
+        restore: None,
         seed: Uuid::from_u128(2),
     });
     match verdict.decision {

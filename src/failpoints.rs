@@ -15,6 +15,10 @@ pub enum Point {
     VolumeCreated,
     /// The directory is created; the admission review is not answered.
     DirectoryMade,
+    /// The object of an archive says that the archive is being restored. Its directory has not been moved yet.
+    RestoreMarked,
+    /// The directory of an archive is at the path of the new volume. Its mode and owner are not set yet.
+    RestoreMoved,
     /// The claims loop has written the claim's uid into the volume.
     VolumeAssigned,
     /// The claim exists and names the volume, since the answer was sent. The binder has done nothing yet.
@@ -49,6 +53,8 @@ pub enum Point {
     DirectoryDone,
     /// The finalizer is removed, and the volume with it.
     FinalizerRemoved,
+    /// The directory of an archive is an archive again, because no claim has had its volume. The volume exists.
+    RestoreUndone,
     /// A volume that no claim has used is fenced, and not yet marked deleted.
     Fenced,
 }

@@ -88,6 +88,7 @@ fn when(point: Point, on_delete: &str) -> When {
         Point::TargetRecorded | Point::Renamed => When::Deleted,
         Point::TreeHalfRemoved if on_delete == "delete" => When::Deleted,
         Point::TreeHalfRemoved => When::Never,
+        Point::RestoreMarked | Point::RestoreMoved | Point::RestoreUndone => When::Never,
         Point::Fenced => When::Refused,
     }
 }

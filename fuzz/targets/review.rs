@@ -108,6 +108,7 @@ fn ask(claim: &Claim, class: &StorageClass, namespace: &Namespace, volume: Optio
         classes: &[],
         defaults: &Defaults::default(),
         installation: &installation(class),
+        restore: None,
         seed: Uuid::from_u128(seed),
     })
 }

@@ -8,6 +8,7 @@
 //! claims only select objects. Each decision about one of them is made on the object that the API server has.
 
 pub mod api_error;
+pub mod archives;
 pub mod cache;
 pub mod client;
 pub mod lease;

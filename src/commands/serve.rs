@@ -89,6 +89,7 @@ pub async fn serve(flags: cli::Serve) -> Result<()> {
         cluster: cluster.clone(),
         storage: Arc::new(breaker),
         installation: Arc::clone(&installation),
+        own_namespace: own_namespace(&flags, &client),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
     };

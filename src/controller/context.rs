@@ -118,16 +118,19 @@ impl Context {
         volume: Option<&Volume>,
         candidates: &[Candidate],
     ) -> kube::Result<Verdict> {
+        let namespace = self.cluster.namespace_now(&claim.namespace).await?;
+        let restore = Box::pin(self.provisioner.restore_facts(claim, &namespace, None)).await?;
         Ok(decide(&Facts {
             claim,
             class,
-            namespace: &self.cluster.namespace_now(&claim.namespace).await?,
+            namespace: &namespace,
             volume,
             candidates,
             csi_drivers: &self.cluster.installed(class.map_or(&[][..], csi::drivers)).await?,
             classes: &self.cluster.classes.store().state(),
             defaults: &self.defaults,
             installation: &self.installation,
+            restore: restore.as_ref(),
             seed: claim.seed(),
         }))
     }

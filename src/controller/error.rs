@@ -56,6 +56,15 @@ pub enum Error {
     /// The directory of an archive is still the directory of a volume.
     #[error("the cleanup of volume {0}, whose directory is this archive, has not ended")]
     ArchiveInUse(String),
+    /// A volume is to get the directory of this archive, and it is not known yet whether its claim is created.
+    #[error("the archive is being restored to a claim, as PersistentVolume {0}")]
+    BeingRestored(String),
+    /// The name of an archive is in use, so the directory cannot become that archive again.
+    #[error(
+        "the directory was an archive and must become one again, because no claim got it, but {0} of share {1} exists. An \
+         administrator must move that away on the server"
+    )]
+    ArchiveNameTaken(String, String),
     /// The object of an archive could not be written in Bindery's own namespace, to which it is to be moved.
     #[error("the object could not be written in namespace {0}, to which it is moved before its namespace is deleted")]
     NotMoved(String),
@@ -82,6 +91,8 @@ impl Error {
             Self::Changed => "Changed",
             Self::VolumeGone => "VolumeGone",
             Self::ArchiveInUse(_) => "ArchiveInUse",
+            Self::BeingRestored(_) => "BeingRestored",
+            Self::ArchiveNameTaken(..) => "ArchiveNameTaken",
             Self::NotMoved(_) => "NotMoved",
             Self::NotLeading => "NotLeading",
         };

@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 use tokio::time::{sleep, timeout};
 
 use super::archives::follow::{self, Round};
 use super::archives::kept;
 use super::volumes::archive_owner::{self, OwnerState};
-use super::volumes::{lost_directories, trash_archive, trash_roots};
+use super::volumes::{lost_directories, put_back, trash_archive, trash_roots};
 use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
+use crate::model::archive::restored_volume;
 use crate::model::directory::{ArchiveName, Directory, InTrash, Share};
 use crate::policy::class::Class;
 
@@ -145,7 +147,15 @@ async fn check_archive(
     {
         return Ok(());
     }
+    let volume = restored_volume(name.key);
+    if is_cached(leader, &volume) && is_of_volume(leader, &volume, share, place, name).await? {
+        return Ok(());
+    }
     if name.until.is_some_and(|until| until <= Timestamp::now()) {
+        // The webhook of another replica may just have created the volume.
+        if is_of_volume(leader, &volume, share, place, name).await? {
+            return Ok(());
+        }
         if kept::is_kept_by_object(leader, share, name).await? {
             return Ok(());
         }
@@ -159,6 +169,26 @@ async fn check_archive(
         Some(round) => round.follow(place, name).await,
         None => Ok(()),
     }
+}
+
+fn is_cached(leader: &Leader, volume: &str) -> bool {
+    leader.ctx.cluster.volumes.get(&ObjectRef::new(volume)).is_some()
+}
+
+/// Returns whether a volume gets this archive, or has got it. Then a late request may have made its directory an archive
+/// again, and it is moved back.
+async fn is_of_volume(
+    leader: &Leader,
+    volume: &str,
+    share: &Share,
+    place: &Directory,
+    name: &ArchiveName<'_>,
+) -> Result<bool, Error> {
+    if leader.ctx.cluster.volume_of_archive(volume, name.key).await?.is_none() {
+        return Ok(false);
+    }
+    put_back::put_back_to_owner(leader, volume, share, place).await?;
+    Ok(true)
 }
 
 /// Returns the volumes of all shares, because one share may have several names.

@@ -79,12 +79,32 @@ choices! {
 }
 
 choices! {
+    /// Whether claims may get their volumes from archives.
+    ArchiveRestore, allowed: "allow or deny", {
+        /// A claim that names an archive gets its directory.
+        Allow = "allow",
+        /// Such a claim is refused.
+        Deny = "deny",
+    }
+}
+
+choices! {
     /// The CSI driver that mounts the directory.
     CsiDriver, allowed: "nfs.csi.k8s.io or cephfs.csi.ceph.com", {
         /// csi-driver-nfs.
         Nfs = "nfs.csi.k8s.io",
         /// The driver of ceph-csi for CephFS.
         CephFs = "cephfs.csi.ceph.com",
+    }
+}
+
+choices! {
+    /// The mode and the owner of a directory that was an archive.
+    RestoreAttributes, allowed: "keep or class", {
+        /// Those that it had.
+        Keep = "keep",
+        /// Those of a new directory.
+        Class = "class",
     }
 }
 

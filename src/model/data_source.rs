@@ -2,8 +2,13 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaimSpec;
 
+use super::names;
+
 /// The API group of `VolumeSnapshot`.
 const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
+
+/// The kind of archives.
+const ARCHIVE: &str = "Archive";
 
 /// The source of the first content of a claim's volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +20,11 @@ pub enum DataSource {
     Claim(String),
     /// A copy of a `VolumeSnapshot`.
     Snapshot(String),
+    /// An archive of Bindery, from `dataSourceRef`: its name, or the name of a claim.
+    Archive(String),
+    /// The same with a namespace. The API server removes it from the claim, even if it is the claim's own namespace, unless
+    /// the alpha feature gate `CrossNamespaceVolumeDataSource` is on.
+    ArchiveOfNamespace(String),
     /// An object of this kind, from `dataSourceRef`. A volume populator fills the volume.
     Populator(String),
     /// An object of this kind, from `dataSource`. The API server removes it from the claim, so no populator sees it.
@@ -38,12 +48,20 @@ impl DataSource {
         };
         if let Some(source) = &claim.data_source_ref {
             let group = source.api_group.as_deref();
+            let is_archive = (group, &*source.kind) == (Some(names::GROUP), ARCHIVE);
             if source
                 .namespace
                 .as_deref()
                 .is_some_and(|namespace| !namespace.is_empty())
             {
-                return Self::OtherNamespace(kind_of(group, &source.kind));
+                return if is_archive {
+                    Self::ArchiveOfNamespace(source.name.clone())
+                } else {
+                    Self::OtherNamespace(kind_of(group, &source.kind))
+                };
+            }
+            if is_archive {
+                return Self::Archive(source.name.clone());
             }
             let copy = copy_of(group, &source.kind, &source.name);
             copy.unwrap_or_else(|| Self::Populator(kind_of(group, &source.kind)))
@@ -92,5 +110,31 @@ mod tests {
             DataSource::OtherNamespace(kind)
         );
         assert_eq!(read(json!({})), DataSource::Empty);
+    }
+
+    #[test]
+    fn an_archive_is_named_in_data_source_ref() {
+        let archive = json!({"apiGroup": "bindery.dev", "kind": "Archive", "name": "data"});
+        assert_eq!(
+            read(json!({"dataSourceRef": archive, "dataSource": archive})),
+            DataSource::Archive("data".to_owned())
+        );
+        // The API server would remove it.
+        assert_eq!(
+            read(json!({"dataSource": archive})),
+            DataSource::Removed("Archive.bindery.dev".to_owned())
+        );
+        let mut of_namespace = archive;
+        of_namespace["namespace"] = json!("team-b");
+        assert_eq!(
+            read(json!({"dataSourceRef": of_namespace})),
+            DataSource::ArchiveOfNamespace("data".to_owned())
+        );
+        of_namespace["apiGroup"] = json!("example.com");
+        of_namespace["namespace"] = json!("");
+        assert_eq!(
+            read(json!({"dataSourceRef": of_namespace})),
+            DataSource::Populator("Archive.example.com".to_owned())
+        );
     }
 }

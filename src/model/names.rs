@@ -3,6 +3,9 @@
 /// The default `provisioner` of StorageClasses; `--provisioner-name` replaces it.
 pub const PROVISIONER: &str = "bindery.dev/nfs";
 
+/// The group of Bindery's objects in the API.
+pub const GROUP: &str = "bindery.dev";
+
 /// The finalizer that keeps a volume until its directory is archived, removed or retained. Only volumes have it, never
 /// claims.
 pub const FINALIZER: &str = "bindery.dev/cleanup";
@@ -47,10 +50,21 @@ pub mod volume_annotation {
     pub const SHARE: &str = "bindery.dev/share";
     /// The directory, relative to the export.
     pub const SUB_DIR: &str = "bindery.dev/sub-dir";
-    /// Whether Bindery created the directory (`new`) or found it (`adopted`).
+    /// Whether Bindery created the directory (`new`), found it (`adopted`), or gives the volume the directory of an archive
+    /// (`restored`, until the claim has the volume).
     pub const DIRECTORY: &str = "bindery.dev/directory";
     /// The directory's identity on the server.
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
+    /// The object of the archive whose directory this was: `namespace/name`.
+    pub const RESTORED_FROM: &str = "bindery.dev/restored-from";
+    /// The path of that archive, relative to the export. If no claim gets the volume, the directory is moved back there.
+    pub const ARCHIVE: &str = "bindery.dev/archive";
+    /// The identity of its directory on the server.
+    pub const ARCHIVE_ID: &str = "bindery.dev/archive-id";
+    /// The NFS version in which that identity was read.
+    pub const ARCHIVE_NFS_VERSION: &str = "bindery.dev/archive-nfs-version";
+    /// Whether the directory keeps the mode and owner of the archive, or gets those of the class: `keep` or `class`.
+    pub const RESTORE_ATTRIBUTES: &str = "bindery.dev/restore-attributes";
     /// The identity of the share's file system and of the server.
     pub const SHARE_ID: &str = "bindery.dev/share-id";
     /// The paths to which the directory is moved, relative to the export: one per line, the latest last. Bindery writes it

@@ -33,6 +33,7 @@ fn new(directory: &str) -> NewVolume {
             gid: None,
         },
         group_range: None,
+        restored: None,
         existing: ExistingDirectory::Deny,
         chosen_by: Source::Class,
         on_delete: OnDelete::Delete,

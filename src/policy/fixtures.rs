@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::class::Defaults;
 use super::decide::Facts;
+use super::restore::RestoreFacts;
 use crate::model::attributes::Attributes;
 use crate::model::candidate::Candidate;
 use crate::model::choices::CsiDriver;
@@ -48,6 +49,7 @@ pub struct World {
     pub classes: Value,
     pub defaults: Defaults,
     pub installation: Installation,
+    pub restore: Option<RestoreFacts>,
 }
 
 impl Default for World {
@@ -73,6 +75,7 @@ impl Default for World {
             classes: json!([]),
             defaults: Defaults::default(),
             installation: installation(),
+            restore: None,
         }
     }
 }
@@ -113,6 +116,7 @@ impl World {
             classes: &classes,
             defaults: &self.defaults,
             installation: &self.installation,
+            restore: self.restore.as_ref(),
             seed: Uuid::from_u128(0x1234),
         })
     }
@@ -137,6 +141,7 @@ pub fn record(directory: &str) -> Record {
         },
         group_range: None,
         source: VolumeSource::Nfs,
+        restored: None,
     }
 }
 

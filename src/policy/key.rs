@@ -33,6 +33,10 @@ choices! {
         ExistingDirectory = "existingDirectory",
         /// How long an archive is kept.
         ArchiveRetention = "archiveRetention",
+        /// Whether claims may get their volumes from archives.
+        ArchiveRestore = "archiveRestore",
+        /// Mode and owner of a directory that was an archive.
+        RestoreAttributes = "restoreAttributes",
         /// What happens to the claim if its server does not answer.
         OnStorageFailure = "onStorageFailure",
         /// The NFS version that Bindery uses.
@@ -148,6 +152,8 @@ impl Key {
                 | Self::NodeStageSecretNamespace
                 | Self::NodePublishSecretName
                 | Self::NodePublishSecretNamespace
+                | Self::ArchiveRestore
+                | Self::RestoreAttributes
                 | Self::NamespaceOverrides
                 | Self::ClaimOverrides
         )
@@ -232,11 +238,11 @@ mod tests {
         assert_eq!(
             message("replicas"),
             "parameter replicas is not known: allowed are server, share, subDir, pathPattern, onDelete, \
-             archiveOnDelete, mountPermissions, uid, gid, gidRange, existingDirectory, archiveRetention, onStorageFailure, \
-             nfsVersion, provision, volumeLabels, volumeSource, csiDriver, csiAttribute/<name>, \
-             csi.storage.k8s.io/node-stage-secret-name, csi.storage.k8s.io/node-stage-secret-namespace, \
-             csi.storage.k8s.io/node-publish-secret-name, csi.storage.k8s.io/node-publish-secret-namespace, \
-             namespaceOverrides, claimOverrides"
+             archiveOnDelete, mountPermissions, uid, gid, gidRange, existingDirectory, archiveRetention, archiveRestore, \
+             restoreAttributes, onStorageFailure, nfsVersion, provision, volumeLabels, volumeSource, csiDriver, \
+             csiAttribute/<name>, csi.storage.k8s.io/node-stage-secret-name, \
+             csi.storage.k8s.io/node-stage-secret-namespace, csi.storage.k8s.io/node-publish-secret-name, \
+             csi.storage.k8s.io/node-publish-secret-namespace, namespaceOverrides, claimOverrides"
         );
     }
 }

@@ -23,6 +23,7 @@ pub mod legacy_volume;
 mod mount_options;
 pub mod other_installation;
 pub mod reconcile;
+pub mod restore;
 pub mod selectors;
 pub mod settings;
 pub mod shared_directory;

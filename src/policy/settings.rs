@@ -8,7 +8,9 @@ use std::fmt;
 use super::csi::CsiSettings;
 use super::key::Key;
 use super::template::{Dialect, Template};
-use crate::model::choices::{CsiDriver, ExistingDirectory, OnStorageFailure, Provision, SourceKind};
+use crate::model::choices::{
+    ArchiveRestore, CsiDriver, ExistingDirectory, OnStorageFailure, Provision, RestoreAttributes, SourceKind,
+};
 use crate::model::directory::NfsVersion;
 use crate::model::group::{Group, GroupRange};
 use crate::model::invalid::Invalid;
@@ -33,6 +35,10 @@ pub struct Settings {
     pub existing: Option<ExistingDirectory>,
     /// `archiveRetention`.
     pub retention: Option<Retention>,
+    /// `archiveRestore`, of a class.
+    pub archive_restore: Option<ArchiveRestore>,
+    /// `restoreAttributes`, of a class.
+    pub restore_attributes: Option<RestoreAttributes>,
     /// `onStorageFailure`.
     pub on_failure: Option<OnStorageFailure>,
     /// `nfsVersion`.
@@ -78,6 +84,8 @@ impl Settings {
             gid: group(get(Key::Gid), get(Key::GidRange), invalid),
             existing: parse(get(Key::ExistingDirectory), invalid, str::parse),
             retention: parse(get(Key::ArchiveRetention), invalid, str::parse),
+            archive_restore: parse(get(Key::ArchiveRestore), invalid, str::parse),
+            restore_attributes: parse(get(Key::RestoreAttributes), invalid, str::parse),
             on_failure: parse(get(Key::OnStorageFailure), invalid, str::parse),
             version: parse(get(Key::NfsVersion), invalid, str::parse),
             provision: parse(get(Key::Provision), invalid, str::parse),

@@ -29,6 +29,9 @@ pub enum Error {
     /// The same as `Conflict`, but the other volume will soon be gone.
     #[error("{0}")]
     Releasing(String),
+    /// The archive cannot be given to the claim.
+    #[error("{0}")]
+    Archive(String),
     /// Other volumes and archives use all groups of the class.
     #[error("{0}")]
     NoGroup(String),
@@ -64,6 +67,7 @@ impl Error {
             | Self::ClaimNotWaiting
             | Self::DirectoryExists(_)
             | Self::Conflict(_)
+            | Self::Archive(_)
             | Self::NoGroup(_) => false,
         }
     }

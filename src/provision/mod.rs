@@ -10,6 +10,8 @@ mod error;
 mod groups;
 mod preview;
 mod provisioner;
+mod restore;
+mod restore_facts;
 mod undo;
 
 use std::time::Duration;
@@ -23,6 +25,7 @@ use tokio::time::Instant;
 pub use self::deadline::Deadlines;
 pub use self::error::Error;
 pub use self::provisioner::Provisioner;
+pub use self::restore::{Mark, RestoreTo};
 use self::undo::Undo;
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;
@@ -32,7 +35,8 @@ use crate::model::location::Location;
 use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin};
-use crate::policy::conflict::{UseExisting, exists_refusal, overlap_conflict, use_existing};
+use crate::policy::conflict::{UseExisting, exists_refusal, overlap_conflict};
+use crate::policy::restore::use_existing;
 use crate::storage::{Existing, Found, Made, Outcome};
 
 /// The pause between two attempts to write an object that another client is writing.
@@ -59,6 +63,9 @@ impl Provisioner {
         deadlines: Deadlines,
         confirm: impl Future<Output = Result<(), Error>>,
     ) -> Result<Vec<String>, Error> {
+        if let Some(archive) = &new.restored {
+            return Box::pin(self.provision_restored(new, archive, deadlines, confirm)).await;
+        }
         let deadline = deadlines.work;
         let (found, share_id) = self.look_up(new, deadline, confirm).await?;
         let location = new.location(Some(share_id), found.map(|found| found.identity));
@@ -117,17 +124,7 @@ impl Provisioner {
             }
         };
         failpoints::point(Point::DirectoryMade);
-        if let Some(uid) = &new.claim_uid {
-            let volumes = self.volumes();
-            let assign = patch::assign(&volumes, &new.name, &new.attempt, uid);
-            self.api_call(
-                format!("write the claim's uid to PersistentVolume {}", new.name),
-                deadline,
-                assign,
-            )
-            .await?;
-            failpoints::point(Point::VolumeAssigned);
-        }
+        self.assign(&new, deadline).await?;
         let warning = match (written.origin, found) {
             (Origin::New, _) => mode_warning(&new, made.mode),
             (Origin::Adopted, Some(found)) if !found.has(new.attributes) => Some(format!(
@@ -136,9 +133,20 @@ impl Provisioner {
                 found.mode,
                 found.owner()
             )),
-            (Origin::Adopted, _) => None,
+            (Origin::Adopted | Origin::Restored, _) => None,
         };
         Ok(warning.into_iter().collect())
+    }
+
+    /// Writes the claim's uid to the volume, if the claim exists. Then Kubernetes binds the two.
+    async fn assign(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
+        let Some(uid) = &new.claim_uid else { return Ok(()) };
+        let volumes = self.volumes();
+        let assign = patch::assign(&volumes, &new.name, &new.attempt, uid);
+        let purpose = format!("write the claim's uid to PersistentVolume {}", new.name);
+        self.api_call(purpose, deadline, assign).await?;
+        failpoints::point(Point::VolumeAssigned);
+        Ok(())
     }
 
     /// Looks up the claim and the directory. Fails if the claim is not in the state that this call needs, or if `confirm`
@@ -225,7 +233,7 @@ impl Provisioner {
         }
         let existing = match written.origin {
             Origin::New => Existing::SetAttributes,
-            Origin::Adopted => Existing::LeaveAlone,
+            Origin::Adopted | Origin::Restored => Existing::LeaveAlone,
         };
         let made = self.storage.make(share, directory, new.attributes, existing, deadline);
         Ok(self.metrics.wait("nfs", made).await?)

@@ -5,7 +5,8 @@ use tokio::time::Instant;
 use super::{Error, Provisioner};
 use crate::model::choices::ExistingDirectory;
 use crate::model::volume::NewVolume;
-use crate::policy::conflict::{exists_refusal, use_existing};
+use crate::policy::conflict::exists_refusal;
+use crate::policy::restore::use_existing;
 
 impl Provisioner {
     /// Makes the checks of [`Provisioner::provision`] that come before its first write, and returns the same errors. It
@@ -16,6 +17,9 @@ impl Provisioner {
         deadline: Instant,
         confirm: impl Future<Output = Result<(), Error>>,
     ) -> Result<(), Error> {
+        if let Some(archive) = &new.restored {
+            return Box::pin(self.preview_restored(new, archive, deadline, confirm)).await;
+        }
         let (found, share_id) = self.look_up(new, deadline, confirm).await?;
         // A directory whose name contains the name of its volume cannot overlap with the directory of another volume.
         if !new.directory.cannot_overlap(&new.name) {

@@ -24,6 +24,8 @@ pub struct Provisioner {
     pub storage: Arc<dyn Storage>,
     /// This installation.
     pub installation: Arc<Installation>,
+    /// Bindery's own namespace.
+    pub own_namespace: String,
     /// Measures the time that is spent waiting.
     pub metrics: Arc<Metrics>,
     /// Runs removals that continue after the answer.

@@ -1,5 +1,6 @@
 //! The review of a new claim: reads the objects that the decision needs, decides, and carries out the decision.
 
+use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -42,6 +43,8 @@ pub struct Review<'a> {
     pub object: &'a Value,
     /// Whether nothing may be changed.
     pub dry_run: bool,
+    /// Who creates the claim.
+    pub user: &'a UserInfo,
     /// The claim.
     pub claim: Claim,
     /// The ends of the time for the review.
@@ -68,6 +71,10 @@ impl Review<'_> {
         let class = match self.in_time(self.class(is_current)).await {
             Ok(class) => class,
             Err(fault) => {
+                // Only Bindery provides volumes from its archives.
+                if let Some(refused) = self.archive_not_read(&fault) {
+                    return Ok(refused);
+                }
                 // The class may be of another provisioner, so the claim must not be refused.
                 if let Err(error) = self.fence_earlier(None).await {
                     tracing::warn!("{error}");
@@ -98,7 +105,11 @@ impl Review<'_> {
         if self.dry_run {
             return Ok(match verdict.decision {
                 Decision::Deny(message) => deny(message),
-                _ => (Answer::Allow, "dry-run"),
+                Decision::Provision(new) => {
+                    self.warn_of_archive(&new);
+                    (Answer::Allow, "dry-run")
+                }
+                Decision::Pass(_) => (Answer::Allow, "dry-run"),
             });
         }
         Box::pin(self.carry_out(verdict, &basis)).await
@@ -203,6 +214,22 @@ impl Review<'_> {
         } else {
             cluster.namespace(&self.claim.namespace).await?
         };
+        let facts = self
+            .provisioner
+            .restore_facts(&self.claim, &basis.namespace, Some(self.user));
+        let restore = match Box::pin(facts).await {
+            Ok(restore) => restore,
+            Err(error) => {
+                tracing::debug!(%error, "could not read the archives, or the rights of the user");
+                let refusal = self.archive_refusal(&error.into());
+                return Ok(Verdict {
+                    decision: Decision::Deny(refusal.unwrap_or_default()),
+                    unused: None,
+                    warnings: Vec::new(),
+                    based_on: None,
+                });
+            }
+        };
         Ok(decide(&Facts {
             claim: &self.claim,
             class: basis.class.as_ref(),
@@ -215,6 +242,7 @@ impl Review<'_> {
             classes: &cluster.classes.store().state(),
             defaults: self.defaults,
             installation,
+            restore: restore.as_ref(),
             seed: Uuid::new_v4(),
         }))
     }
@@ -236,6 +264,11 @@ impl Review<'_> {
     /// If the claim names a volume from an earlier review of the same request, the claim is refused. The claim may have
     /// changed since that review, and then the settings of the volume are wrong.
     async fn volume_or_namespace_not_read(&mut self, class: Option<&StorageClass>, fault: &ApiFault) -> Reply {
+        if self.is_ours(class)
+            && let Some(refused) = self.archive_not_read(fault)
+        {
+            return refused;
+        }
         let named = self.claim.volume_name.as_deref();
         let provisioner = &self.provisioner.installation.provisioner;
         let is_of_earlier_review = self.claim.annotations.get(STORAGE_PROVISIONER) == Some(provisioner);
@@ -272,6 +305,7 @@ impl Review<'_> {
         let done = Box::pin(self.provisioner.provision(new, self.deadlines, confirm)).await;
         Ok(match done {
             Ok(warnings) => {
+                self.warn_of_archive(new);
                 self.warnings.extend(warnings);
                 tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
                 let provisioner = &self.provisioner.installation.provisioner;
@@ -290,6 +324,7 @@ impl Review<'_> {
         let done = Box::pin(self.provisioner.preview(new, self.deadlines.work, confirm)).await;
         Ok(match done {
             Ok(()) => {
+                self.warn_of_archive(new);
                 let later = |review: &mut Self| (Answer::without_volume(review.object), "later");
                 self.after_fencing(Some(&new.attempt), later).await
             }
@@ -347,7 +382,8 @@ impl Review<'_> {
     }
 }
 
-fn deny(message: String) -> Reply {
+/// Refuses the claim with this message.
+pub fn deny(message: String) -> Reply {
     tracing::info!("denied: {message}");
     (Answer::Deny(message), "deny")
 }

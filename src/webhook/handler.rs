@@ -81,6 +81,7 @@ impl Handler {
             defaults: &self.defaults,
             object: &request.object,
             dry_run: request.dry_run,
+            user: &request.user_info,
             claim,
             deadlines: Deadlines::from_now(self.deadline),
             warnings,

@@ -8,5 +8,6 @@ mod body;
 mod claim_review;
 mod connections;
 pub mod handler;
+mod restore_review;
 pub mod review;
 pub mod server;

@@ -4,6 +4,7 @@
 //! version of Bindery does not know.
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::authentication::v1::UserInfo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,6 +30,9 @@ pub struct Request {
     /// Whether it is a dry run, which must not change anything.
     #[serde(default)]
     pub dry_run: bool,
+    /// Who creates the claim.
+    #[serde(default)]
+    pub user_info: UserInfo,
     resource: Resource,
     #[serde(default)]
     sub_resource: String,

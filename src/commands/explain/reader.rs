@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use anyhow::{Error, Result, anyhow, bail};
+use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass};
@@ -15,9 +16,12 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::cluster::api_error::{ApiFault, Kind};
+use crate::cluster::archives::archives_named;
+use crate::model::archive::{Archive, restored_volume};
 use crate::model::candidate::{Candidate, MatchFields};
 use crate::model::choices::CsiDriver;
 use crate::model::claim::{Claim, Name};
+use crate::model::data_source::DataSource;
 use crate::model::names::{AREA, annotation, is_object_name};
 use crate::model::namespace;
 use crate::model::volume::{Installation, Volume};
@@ -25,6 +29,7 @@ use crate::policy::class::Defaults;
 use crate::policy::csi;
 use crate::policy::decide::Facts;
 use crate::policy::explain::{Explanation, ReadFrom, explain};
+use crate::policy::restore::{RestoreFacts, User, meant};
 use crate::policy::selectors::Selectors;
 
 /// Reads objects from the API server.
@@ -121,6 +126,11 @@ impl Reader {
         let candidates: Vec<_> = volumes.iter().filter_map(candidate).collect();
         let of_bindery = |volume: &&PersistentVolume| volume.labels().contains_key(AREA);
         let others: Vec<_> = volumes.iter().filter(of_bindery).map(Volume::read).collect();
+        let restore = if ours {
+            self.restore_facts(&claim, namespace).await?
+        } else {
+            None
+        };
         let facts = Facts {
             claim: &claim,
             class,
@@ -131,6 +141,7 @@ impl Reader {
             classes,
             defaults: &self.defaults,
             installation: &self.installation,
+            restore: restore.as_ref(),
             seed: Uuid::nil(),
         };
         let mut explanation = explain(&facts, read_from, &others);
@@ -159,6 +170,40 @@ impl Reader {
             installed.extend(found.map(|_| driver));
         }
         Ok(installed)
+    }
+
+    /// Reads the archives that a claim may name. What this user may not read is reported as an error.
+    async fn restore_facts(&self, claim: &Claim, namespace: &namespace::Namespace) -> Result<Option<RestoreFacts>> {
+        let DataSource::Archive(name) = &claim.data_source else {
+            return Ok(None);
+        };
+        let objects: Api<Archive> = Api::namespaced(self.client.clone(), &claim.namespace);
+        let archives = archives_named(&objects, name).await;
+        let archives =
+            archives.map_err(|error| read_error(&format!("the archives of namespace {}", claim.namespace), error))?;
+        let of = (claim.namespace.as_str(), namespace.uid.as_deref());
+        let found = archives.as_deref().unwrap_or_default();
+        // Bindery's own namespace is not known here.
+        let meant = meant(name, of, "", &self.installation, found);
+        let volume = match meant.and_then(|archive| archive.spec.key()) {
+            Some(key) => {
+                let volume = restored_volume(key);
+                let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
+                get(&volumes, &volume, &format!("volume {volume}")).await?
+            }
+            None => None,
+        };
+        Ok(Some(RestoreFacts {
+            volume: volume.as_ref().map(Volume::read),
+            user: Some(User {
+                name: String::new(),
+                may_get: true,
+                may_list: true,
+            }),
+            own_namespace: String::new(),
+            now: Timestamp::now(),
+            archives,
+        }))
     }
 
     async fn classes(&self) -> Result<&[Arc<StorageClass>]> {

@@ -33,7 +33,7 @@ pub fn error_policy(object: Arc<CachedArchive>, error: &Error, leader: Arc<Leade
         Error::Api(error) if patch::is_precondition_failed(error) || patch::is_not_found(error) => {
             times >= REPORT_AFTER
         }
-        Error::Api(_) | Error::Changed | Error::ArchiveInUse(_) => times >= REPORT_AFTER,
+        Error::Api(_) | Error::Changed | Error::ArchiveInUse(_) | Error::BeingRestored(_) => times >= REPORT_AFTER,
         _ => true,
     };
     tracing::debug!(object = key(&object), ?pause, %error, "a reconcile failed");

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 
 use super::find::Found;
+use super::restoration;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
@@ -50,6 +51,9 @@ pub async fn change(
             OwnerState::InCleanup => return Err(Error::ArchiveInUse(owner)),
             OwnerState::PutBack => return Ok(Found::Missing),
         }
+    }
+    if let Some(volume) = restoration::volume_of(ctx, &record.key).await? {
+        return Err(Error::BeingRestored(volume.name));
     }
     // A server replaces an empty directory without an error.
     if ctx.look_up(&record.share, &target).await?.is_some() {

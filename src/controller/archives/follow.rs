@@ -11,7 +11,7 @@ use kube::{Api, Resource, ResourceExt};
 use tokio::sync::OnceCell;
 
 use super::find::{self, Found};
-use super::{reconcile, status};
+use super::{reconcile, restoration, status};
 use crate::cluster::api_error::ApiFault;
 use crate::cluster::cache::CachedArchive;
 use crate::cluster::patch::{is_not_found, is_precondition_failed};
@@ -160,7 +160,7 @@ pub fn go_on(share: &Share, done: Result<(), Error>) -> Result<(), Error> {
             Ok(())
         }
         // Another reconcile has changed the object. The next round looks again.
-        Err(Error::Changed | Error::ArchiveInUse(_)) => Ok(()),
+        Err(Error::Changed | Error::ArchiveInUse(_) | Error::BeingRestored(_)) => Ok(()),
         done => done,
     }
 }
@@ -188,6 +188,9 @@ async fn compare(leader: &Leader, object: &CachedArchive) -> Result<(), Error> {
     let Ok(record) = ArchiveRecord::read(&archive) else {
         return Ok(());
     };
+    if restoration::follow(leader, &archive, &record).await? {
+        return Ok(());
+    }
     let found = find::find_renamed(ctx, &record).await?;
     if matches!(found, Found::At(_)) {
         return reconcile::follow(leader, &archive).await;

@@ -12,6 +12,7 @@ pub mod follow;
 pub mod kept;
 mod reconcile;
 mod remove;
+pub mod restoration;
 mod status;
 
 use std::future::ready;
@@ -65,7 +66,11 @@ async fn control(leader: &Arc<Leader>, watch: &Watch<CachedArchive>, served: Can
     let due = watch
         .events()
         .filter(move |object| ready(reconcile::is_due(&of_objects.ctx, object)));
+    let of_volumes = Arc::clone(leader);
     Controller::for_shared_stream(due, watch.store().clone())
+        .watches_shared_stream(leader.ctx.cluster.volumes.events(), move |volume| {
+            restoration::after_volume(&of_volumes, &volume)
+        })
         .reconcile_on(after_outage(leader))
         // The server queues limit the number of reconciles.
         .with_config(controller::Config::default().concurrency(0))

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::find::{self, Found};
 use super::remove::{self, Outcome};
-use super::{expiry, status};
+use super::{expiry, restoration, status};
 use crate::cluster::cache::CachedArchive;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -19,7 +19,7 @@ use crate::controller::leader::Leader;
 use crate::controller::volumes::archive_finalizer as finalizer;
 use crate::controller::volumes::{archive_home, archive_object};
 use crate::failpoints::{self, Point};
-use crate::model::archive::{Archive, ArchiveRecord};
+use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord};
 use crate::model::names::{self, reason};
 use crate::policy::archives::{self, Facts, Place, Plan, State};
 
@@ -36,6 +36,10 @@ pub fn is_due(ctx: &Context, cached: &CachedArchive) -> bool {
     let (annotation, applied) = (cached.keep_until.as_deref(), cached.keep_until_applied.as_deref());
     let wanted = archives::expiry(annotation, applied, record.expires(), Timestamp::now());
     let is_applied = annotation == applied && wanted == Ok(record.expires());
+    // What its volume says may not be in the object yet.
+    if cached.phase == Some(ArchivePhase::Restoring) {
+        return true;
+    }
     let is_settled = cached.phase.is_some() && cached.expires == record.expires() && is_applied;
     !is_settled || !is_at_home(ctx, cached)
 }
@@ -146,6 +150,9 @@ pub async fn follow(leader: &Leader, archive: &Archive) -> Result<(), Error> {
             return Ok(());
         }
     };
+    if restoration::follow(leader, archive, &record).await? {
+        return Ok(());
+    }
     let found = match find::find_renamed(ctx, &record).await? {
         Found::At(place) => expiry::change(leader, archive, &record, place).await?,
         found => found,

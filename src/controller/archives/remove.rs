@@ -7,6 +7,7 @@
 use kube::ResourceExt;
 
 use super::find::{self, Found};
+use super::restoration;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
@@ -32,6 +33,15 @@ pub async fn remove(leader: &Leader, archive: &Archive, record: &ArchiveRecord) 
     let ctx = &leader.ctx;
     if let Some(other) = other_object(ctx, archive).await? {
         return Ok(Outcome::Kept(format!("Archive {other} has the same directory")));
+    }
+    if let Some(volume) = restoration::volume_of(ctx, &record.key).await? {
+        if restoration::is_undecided(&volume) {
+            return Err(Error::BeingRestored(volume.name));
+        }
+        return Ok(Outcome::Kept(format!(
+            "it is the directory of volume {}, which is in use",
+            volume.name
+        )));
     }
     // An earlier attempt has moved it.
     if trash_archive::is_in_trash(ctx, record).await? {

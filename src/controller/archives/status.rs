@@ -4,13 +4,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Api;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 
 use super::find::Found;
+use crate::cluster::archives::write_status;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord, ArchiveStatus, FOUND};
+use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord, ArchiveStatus, FOUND, seconds};
 use crate::model::names::reason;
 
 /// Writes the status if it differs from what was found on the share.
@@ -21,16 +20,7 @@ pub async fn write(ctx: &Context, archive: &Archive, record: &ArchiveRecord, fou
         return Ok(());
     }
     let archives: Api<Archive> = Api::namespaced(ctx.cluster.client.clone(), &archive.namespace().unwrap_or_default());
-    let mut fields = json!({
-        "metadata": {"uid": archive.uid(), "resourceVersion": archive.resource_version()},
-        "status": now,
-    });
-    if now.expires_at.is_none() {
-        fields["status"]["expiresAt"] = json!(null);
-    }
-    archives
-        .patch_status(&archive.name_any(), &PatchParams::default(), &Patch::Merge(fields))
-        .await?;
+    write_status(&archives, archive, &now).await?;
     let was_missing = before.is_some_and(|before| before.phase == ArchivePhase::Missing);
     if now.phase == ArchivePhase::Missing && !was_missing {
         let note = format!(
@@ -82,11 +72,7 @@ fn status(record: &ArchiveRecord, found: &Found, before: Option<&ArchiveStatus>,
         phase,
         directory: directory.to_string(),
         expires_at: directory.archive_times().and_then(|(_, until)| until).map(Time),
+        restore: before.and_then(|before| before.restore.clone()),
         conditions: vec![condition],
     }
-}
-
-/// The API has no fractions of a second in this field.
-fn seconds(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

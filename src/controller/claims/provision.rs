@@ -111,6 +111,7 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
         Err(
             error @ (provision::Error::Conflict(_)
             | provision::Error::DirectoryExists(_)
+            | provision::Error::Archive(_)
             | provision::Error::NoGroup(_)),
         ) => Ok(refuse(ctx, claim, error.to_string())),
         Err(error) => Err(error.into()),

@@ -1,6 +1,7 @@
 //! Binds a volume to its claim.
 //!
-//! Trigger: a claim that names a volume of this installation. Order: (1) the directory is created if it is missing; (2)
+//! Trigger: a claim that names a volume of this installation. Order: (1) the directory is created if it is missing, or it is
+//! the directory of an archive ([`super::restore`]); (2)
 //! one JSON patch writes the claim's uid, the identity of the directory, and `ready`. After a crash between (1) and
 //! (2), both are repeated. The uid is written once: the patch tests that the volume is the same and has no uid yet.
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::file_system::AtPath;
 use super::overlap::OverlapState;
 use super::step::Step;
-use super::{class_mismatch, file_system, overlap};
+use super::{class_mismatch, file_system, overlap, restore};
 use crate::cluster::patch::{self, set, set_annotation, test, test_annotation};
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
@@ -18,7 +19,7 @@ use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::claim::Claim;
 use crate::model::names::{reason, volume_annotation};
-use crate::model::volume::{Origin, Phase, Volume};
+use crate::model::volume::{Origin, Phase, Restored, Volume};
 use crate::storage::Existing;
 
 /// Binds the volume to its claim. After success the directory exists, and the volume is ready and has the claim's uid
@@ -49,8 +50,11 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
     if record.group_range.is_some() {
         overlap::wait_for_cache(step).await?;
     }
-    let replace_group = ctx.provisioner.replace_shared_group(volume, record, storage_deadline());
-    if replace_group.await? {
+    let archive = record.being_restored();
+    let own_group = archive.and_then(Restored::own_group);
+    let keeps_group = own_group.is_some() && own_group == volume.gid;
+    let replace_group = || ctx.provisioner.replace_shared_group(volume, record, storage_deadline());
+    if !keeps_group && Box::pin(replace_group()).await? {
         // The watch event of the volume triggers the next reconcile.
         return Ok(());
     }
@@ -61,24 +65,26 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         _ => Existing::LeaveAlone,
     };
     // An administrator has removed `ready` from a volume in use, so that its directory is created again.
-    if volume.phase == Phase::Bound && ctx.look_up(&record.share, &record.directory).await?.is_none() {
+    if archive.is_none()
+        && volume.phase == Phase::Bound
+        && ctx.look_up(&record.share, &record.directory).await?.is_none()
+    {
         if record.identity.is_some() {
             file_system::check_file_system(step, AtPath::Nothing).await?;
         } else {
             file_system::check_root(step, AtPath::Nothing).await?;
         }
     }
-    let made = ctx
-        .storage
-        .make(
-            &record.share,
-            &record.directory,
-            record.attributes,
-            existing,
-            storage_deadline(),
-        )
-        .await?;
-    if !cannot_overlap && let Some(other) = overlap::volume_of_same_directory(step, made.identity) {
+    let identity = if let Some(archive) = archive {
+        Box::pin(restore::complete(step, archive)).await?
+    } else {
+        let (share, directory) = (&record.share, &record.directory);
+        let made = ctx
+            .storage
+            .make(share, directory, record.attributes, existing, storage_deadline());
+        made.await?.identity
+    };
+    if !cannot_overlap && let Some(other) = overlap::volume_of_same_directory(step, identity) {
         let same = format!(
             "its directory {} is also the directory of volume {other}, by another name of the server or another path",
             record.directory
@@ -101,12 +107,14 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         operations.push(test("/spec/claimRef/uid", Value::Null));
         operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
     }
-    operations.extend(class_mismatch::policy_of_claims_class(step, claim).await?);
+    operations.extend(Box::pin(class_mismatch::policy_of_claims_class(step, claim)).await?);
     operations.push(test_annotation(volume_annotation::READY, Value::Null));
-    operations.push(set_annotation(
-        volume_annotation::DIRECTORY_ID,
-        &made.identity.to_string(),
-    ));
+    operations.push(set_annotation(volume_annotation::DIRECTORY_ID, &identity.to_string()));
+    // From now on it is a volume like any other.
+    if let Some(archive) = archive {
+        let origin = restore::origin_of_used(archive);
+        operations.push(set_annotation(volume_annotation::DIRECTORY, origin.as_str()));
+    }
     operations.push(set_annotation(volume_annotation::READY, "true"));
     patch::apply(&ctx.persistent_volumes(), &volume.name, operations).await?;
     failpoints::point(Point::UidSet);

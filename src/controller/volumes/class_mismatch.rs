@@ -46,7 +46,7 @@ pub async fn policy_of_claims_class(step: Step<'_>, claim: &Claim) -> Result<Vec
     // Files that existed before must not be deleted with this claim.
     let on_delete = match record.origin {
         Origin::New => new.on_delete,
-        Origin::Adopted => OnDelete::Retain,
+        Origin::Adopted | Origin::Restored => OnDelete::Retain,
     };
     Ok(vec![
         set_annotation(volume_annotation::MADE_FOR, &volume.class),

@@ -10,15 +10,16 @@ use super::destination::{Destination, same_policy};
 use super::file_system::AtPath;
 use super::find::FoundAt;
 use super::overlap::OverlapState;
+use super::restore::PutBack;
 use super::step::Step;
-use super::{archive_object, file_system, find, move_aside, overlap, put_back};
+use super::{archive_object, file_system, find, move_aside, overlap, put_back, restore};
 use crate::cluster::patch;
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::failpoints::{self, Point};
 use crate::model::directory::Directory;
 use crate::model::names::reason;
-use crate::model::volume::{Origin, Record, Volume};
+use crate::model::volume::{Origin, Record, Restored, Volume};
 use crate::policy::reconcile::Dispose;
 use crate::storage::Removed;
 
@@ -45,7 +46,10 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record
             overlap::wait_for_other_cleanups(step).await?;
             keep_or_remove_empty(step).await?
         }
-        Dispose::RemoveUnused => remove_unused(step).await?,
+        Dispose::RemoveUnused => match record.being_restored() {
+            Some(archive) => Box::pin(put_back_archive(step, archive)).await?,
+            None => remove_unused(step).await?,
+        },
         Dispose::Delete => {
             tests = same_policy(volume, record);
             move_to(step, Destination::Trash, |place, _| Report::InTrash(place)).await?
@@ -155,6 +159,25 @@ async fn remove_unused(step: Step<'_>) -> Result<Report, Error> {
             "was never used by a claim, but it is not empty: it is kept".to_owned(),
         ),
         Removed::Another(_) => replaced(),
+    })
+}
+
+/// Makes the directory an archive again.
+async fn put_back_archive(step: Step<'_>, archive: &Restored) -> Result<Report, Error> {
+    overlap::wait_for_cache(step).await?;
+    Ok(match restore::put_back(step, archive).await? {
+        PutBack::Archive => Report::None,
+        PutBack::InUse => Report::Warning(
+            reason::RETAINED,
+            "is kept as it is: another volume has the same directory".to_owned(),
+        ),
+        PutBack::Missing => Report::Warning(
+            reason::MISSING,
+            format!(
+                "does not exist, and was to become archive {} again: someone else has moved or removed it",
+                archive.archive
+            ),
+        ),
     })
 }
 

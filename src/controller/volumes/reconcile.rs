@@ -87,7 +87,7 @@ async fn step(leader: &Leader, volume: &Volume) -> Result<Action, Error> {
     let (next, live) = tokio::try_join!(live::plan(ctx, volume), look)?;
     leader.may_act()?;
     match next {
-        (Plan::Bind { .. }, Some(claim)) => bind_live(leader, live, &volume.name, &claim).await?,
+        (Plan::Bind { .. }, Some(claim)) => Box::pin(bind_live(leader, live, &volume.name, &claim)).await?,
         (Plan::Undo(difference), Some(claim)) => bind::undo(leader, volume, &claim, &difference).await?,
         (Plan::NotOurs(why), _) => return other_installation::report(leader, volume, why).await,
         (Plan::InvalidRecord(error), _) => return Err(Error::Invalid(error)),

@@ -7,6 +7,7 @@
 mod build;
 mod name;
 mod read;
+mod status;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
@@ -14,11 +15,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use self::build::{Home, labels};
-pub use self::name::object_name;
+pub use self::name::{object_name, restored_volume};
 pub use self::read::ArchiveRecord;
+pub use self::status::seconds;
 
 /// The type of the condition that says whether the directory was found.
 pub const FOUND: &str = "DirectoryFound";
+/// The type of the condition that says whether a claim has the directory.
+pub const RESTORED: &str = "Restored";
 
 /// What an archived directory was. It never changes.
 // Several columns have one type.
@@ -148,10 +152,25 @@ pub struct ArchiveStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "date_time")]
     pub expires_at: Option<Time>,
+    /// The claim to which the archive is given, or was given last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<ArchiveRestoration>,
     /// Why the archive is in its phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// The claim to which an archive is given. If the claim does not get it, the directory becomes the archive again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveRestoration {
+    /// The name of the claim, in the namespace of the archive.
+    pub claim_name: String,
+    /// The name of its `PersistentVolume`.
+    pub volume_name: String,
+    /// The path of that volume below the share.
+    pub directory: String,
 }
 
 /// The phase of an archive.

@@ -24,6 +24,13 @@ pub fn object_name(claim: &str, made: Timestamp, seed: &str) -> String {
     }
 }
 
+/// The name of the volume that gets the directory of an archive. It is the same in each attempt and for each claim, so the API
+/// server refuses a second volume of one archive. `key` is the part of the archive's name on the share that never changes.
+pub fn restored_volume(key: &str) -> String {
+    let archive = format!("archive:{key}");
+    format!("pvc-{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, archive.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

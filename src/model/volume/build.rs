@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use super::{Installation, Origin, Record, Volume, area};
+use super::{Installation, Origin, Record, Restored, Volume, area};
 use crate::model::attributes::Attributes;
 use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
 use crate::model::claim::Bytes;
@@ -59,6 +59,8 @@ pub struct NewVolume {
     /// The range from which a group is chosen before the volume is created; `None` if the group does not depend on other
     /// volumes.
     pub group_range: Option<GroupRange>,
+    /// The archive whose directory it gets. `None`: a new directory, or an existing one.
+    pub restored: Option<Restored>,
     /// What happens if the directory already exists.
     pub existing: ExistingDirectory,
     /// The object whose template chose the directory.
@@ -93,6 +95,12 @@ impl NewVolume {
             let own = (self.share.server().to_owned(), self.share.join(&self.directory));
             at(record) == own && record.source == self.source
         })
+    }
+
+    /// Whether it keeps the group of its archive, which no other volume has.
+    pub fn keeps_group(&self) -> bool {
+        let own = self.restored.as_ref().and_then(Restored::own_group);
+        own.is_some() && own == self.attributes.gid
     }
 
     /// The location of its directory, with what is known about it.
@@ -169,7 +177,10 @@ impl NewVolume {
             ),
         ];
         let optional = optional.into_iter().chain(group_annotations(self.attributes.gid));
-        let optional = optional.filter_map(|(key, value)| Some((key, value?)));
+        let of_archive = self.restored.iter().flat_map(Restored::annotations);
+        let optional = optional
+            .filter_map(|(key, value)| Some((key, value?)))
+            .chain(of_archive);
         let mut labels = self.labels.clone();
         labels.insert(names::AREA.to_owned(), area(&self.share, &self.directory));
         let mut spec = PersistentVolumeSpec {

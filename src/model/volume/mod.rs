@@ -3,23 +3,29 @@
 //! The volume records everything that Bindery will do and has done. Cleanup reads only this record, so it works even if
 //! the class, the namespace and the claim are gone.
 
+mod annotations;
 mod build;
 mod read;
+mod restored;
 
 use uuid::Uuid;
 
 pub use self::build::{NewVolume, group_annotations};
 pub use self::read::{ClaimRef, Phase, Record, Volume, first_overlap};
+pub use self::restored::Restored;
 use crate::model::choices::choices;
 use crate::model::directory::{Directory, Share};
 
 choices! {
     /// Whether Bindery created the directory.
-    Origin, allowed: "new or adopted", {
+    Origin, allowed: "new, adopted or restored", {
         /// Bindery created it, or will create it.
         New = "new",
         /// It already existed.
         Adopted = "adopted",
+        /// It is the directory of an archive, and no claim has had the volume. Bindery moves it to the path of the volume, or
+        /// back.
+        Restored = "restored",
     }
 }
 

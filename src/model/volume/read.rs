@@ -1,20 +1,18 @@
 //! Reads a PersistentVolume. Its annotations are validated here, before anything acts on them.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt;
 
-use super::{Installation, Origin};
+use super::annotations::Annotations;
+use super::{Installation, Origin, Restored};
 use crate::model::attributes::Attributes;
 use crate::model::claim::{Bytes, Claim, Name};
 use crate::model::directory::{Directory, Share, Shown, TrashRoot};
 use crate::model::group::GroupRange;
 use crate::model::identity::Identity;
-use crate::model::invalid::Invalid;
 use crate::model::location::{Location, Overlap};
 use crate::model::names::{self, volume_annotation};
 use crate::model::on_delete::OnDelete;
@@ -120,6 +118,8 @@ pub struct Record {
     pub group_range: Option<GroupRange>,
     /// What the nodes mount.
     pub source: VolumeSource,
+    /// The archive that it was, if it was one.
+    pub restored: Option<Restored>,
 }
 
 impl Volume {
@@ -247,6 +247,12 @@ impl Volume {
 }
 
 impl Record {
+    /// The archive whose directory is being given to the volume. `None` if a claim has had the volume, or if the directory
+    /// was no archive.
+    pub fn being_restored(&self) -> Option<&Restored> {
+        self.restored.as_ref().filter(|_| self.origin == Origin::Restored)
+    }
+
     /// The location of the directory, and what is known about it.
     pub fn location(&self) -> Location<'_> {
         Location {
@@ -261,25 +267,6 @@ impl Record {
 /// Returns the overlap to report. A volume that a claim has had comes before a volume that is being created.
 pub fn first_overlap<'a>(overlaps: impl Iterator<Item = (&'a Volume, Overlap)>) -> Option<(&'a Volume, Overlap)> {
     overlaps.min_by_key(|(other, _)| !other.had_claim())
-}
-
-/// The annotations of a volume.
-struct Annotations<'a>(&'a BTreeMap<String, String>);
-
-impl Annotations<'_> {
-    fn invalid(&self, key: &str, error: &dyn Display) -> String {
-        let value = self.0.get(key).map_or("", String::as_str);
-        format!("annotation {}", Invalid::value(key, value, error))
-    }
-
-    fn get<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, String> {
-        let value = self.0.get(key).map(|value| value.parse());
-        value.transpose().map_err(|error| self.invalid(key, &error))
-    }
-
-    fn require<T: FromStr<Err: Display>>(&self, key: &str) -> Result<T, String> {
-        self.get(key)?.ok_or_else(|| format!("annotation {key} is missing"))
-    }
 }
 
 fn record(annotations: &BTreeMap<String, String>, location: Option<SourceLocation>) -> Result<Record, String> {
@@ -312,10 +299,15 @@ fn record(annotations: &BTreeMap<String, String>, location: Option<SourceLocatio
             recorded.ok_or_else(|| annotations.invalid(volume_annotation::MOVED_TO, &allowed))?
         }
     };
+    let origin = annotations.require(volume_annotation::DIRECTORY)?;
+    let restored = Restored::read(&annotations)?;
+    if origin == Origin::Restored && restored.is_none() {
+        return Err(format!("annotation {} is missing", volume_annotation::RESTORED_FROM));
+    }
     Ok(Record {
         share: share.over(annotations.get(volume_annotation::NFS_VERSION)?.unwrap_or_default()),
         directory,
-        origin: annotations.require(volume_annotation::DIRECTORY)?,
+        origin,
         on_delete: annotations.require(volume_annotation::ON_DELETE)?,
         retention: annotations
             .get(volume_annotation::ARCHIVE_RETENTION)?
@@ -333,5 +325,6 @@ fn record(annotations: &BTreeMap<String, String>, location: Option<SourceLocatio
         },
         group_range: annotations.get(volume_annotation::GID_RANGE)?,
         source: location.source,
+        restored,
     })
 }

@@ -34,6 +34,7 @@ fn new() -> NewVolume {
             gid: None,
         },
         group_range: None,
+        restored: None,
         existing: ExistingDirectory::Deny,
         chosen_by: Source::Class,
         on_delete: OnDelete::Delete,

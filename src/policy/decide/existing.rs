@@ -83,7 +83,12 @@ fn satisfies(claim: &Claim, candidate: &Candidate) -> Result<(), String> {
 /// The sentence that refuses a claim whose data source no program provides.
 pub(super) fn source_refusal(source: &DataSource) -> Option<String> {
     match source {
-        DataSource::Empty | DataSource::Populator(_) => None,
+        DataSource::Empty | DataSource::Populator(_) | DataSource::Archive(_) => None,
+        DataSource::ArchiveOfNamespace(name) => Some(format!(
+            "dataSourceRef names Archive {name} with a namespace, which Kubernetes ignores without its feature gate \
+            CrossNamespaceVolumeDataSource, so the volume would be empty: create the claim in the namespace of the \
+            Archive, without dataSourceRef.namespace"
+        )),
         DataSource::Claim(name) => Some(format!(
             "Bindery cannot clone claim {name}: create the claim without a data source, and copy the files with a pod \
             that mounts both claims"

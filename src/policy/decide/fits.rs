@@ -1,6 +1,7 @@
 //! Whether a volume has what a claim asks for.
 
 use crate::model::claim::Claim;
+use crate::model::data_source::DataSource;
 use crate::model::volume::Volume;
 
 /// Whether a volume fits a claim; the error says what differs. The controller manager does not check this if the volume
@@ -9,6 +10,20 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     let class = claim.class.as_deref().unwrap_or_default();
     if class != volume.class {
         return Err(format!("its class is {class:?}, the volume's is {:?}", volume.class));
+    }
+    let names_archive = matches!(claim.data_source, DataSource::Archive(_));
+    let restored = volume.record.as_ref().ok().and_then(|record| record.restored.as_ref());
+    match restored {
+        None if names_archive => {
+            return Err("it names an Archive, and the volume was not made from one".to_owned());
+        }
+        Some(restored) if !names_archive => {
+            return Err(format!(
+                "it names no Archive, and the volume was made from Archive {}",
+                restored.name
+            ));
+        }
+        _ => {}
     }
     fits_modes_and_size(claim, volume).map_err(|differs| format!("it {differs}"))
 }

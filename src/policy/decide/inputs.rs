@@ -19,6 +19,7 @@ use crate::policy::class::{Class, Defaults, REPLACE_CLASS};
 use crate::policy::effective::Policy;
 use crate::policy::groups;
 use crate::policy::key::Key;
+use crate::policy::restore::RestoreFacts;
 
 /// The input of a decision.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,8 @@ pub struct Facts<'a> {
     pub defaults: &'a Defaults,
     /// This installation.
     pub installation: &'a Installation,
+    /// The archives of the claim's namespace, if the claim names one.
+    pub restore: Option<&'a RestoreFacts>,
     /// The UUID from which the volume's name and the suffix of a generated claim name are made: random in the webhook. For
     /// an existing claim it is the claim's uid, so that every attempt to provision that claim uses the same volume.
     pub seed: Uuid,

@@ -20,7 +20,9 @@ pub use self::verdict::{Decision, Pass, Verdict};
 use super::annotations;
 use super::class::Class;
 use super::effective::Policy;
+use super::restore;
 use crate::model::claim::{Claim, Name};
+use crate::model::data_source::DataSource;
 use crate::model::volume::{Installation, Volume};
 
 /// Decides what happens to a claim.
@@ -63,6 +65,10 @@ fn decision_for(
     if enabled == Ok(false) {
         return Decision::Pass(Pass::NamespaceDisabled);
     }
+    let archive = match &claim.data_source {
+        DataSource::Archive(name) => Some(name),
+        _ => None,
+    };
     if claim.volume_name.is_some() && earlier.is_none() {
         return match facts
             .volume
@@ -72,13 +78,20 @@ fn decision_for(
                 "volume {} is being removed, because the request that created it failed; try again in a few seconds",
                 volume.name
             )),
-            None => Decision::Pass(Pass::NamesVolume),
+            None => match archive.filter(|_| claim.uid.is_empty()) {
+                // The claim would get what that volume has, and not the archive.
+                Some(archive) => Decision::Deny(restore::names_volume(claim, archive)),
+                None => Decision::Pass(Pass::NamesVolume),
+            },
         };
     }
     let Some(capacity) = claim.request.clone().filter(|_| !claim.is_malformed()) else {
         return Decision::Pass(Pass::Malformed);
     };
+    // A new claim that names an archive gets it, even if Kubernetes could bind another volume.
+    let gets_archive = archive.is_some() && claim.uid.is_empty();
     if claim.volume_name.is_none()
+        && !gets_archive
         && let Some(reason) = leave_to_kubernetes(claim, facts.candidates, warnings)
     {
         return Decision::Pass(reason);
@@ -90,7 +103,22 @@ fn decision_for(
     let policy = inputs.resolve();
     warnings.extend(inputs.warnings(claim, &policy));
     let class = inputs.class;
-    let decision = match new_volume(facts, earlier, capacity, &class, &policy, warnings) {
+    let restored = archive.map(|name| {
+        let request = restore::Request {
+            name,
+            claim,
+            namespace_uid: facts.namespace.uid.as_deref(),
+            capacity: &capacity,
+            class: &class,
+            installation,
+        };
+        restore::decide(&request, facts.restore)
+    });
+    let restored = match restored.transpose() {
+        Ok(restored) => restored,
+        Err(sentence) => return Decision::Deny(sentence),
+    };
+    let decision = match new_volume(facts, earlier, capacity, &class, &policy, restored, warnings) {
         Ok(new) => Decision::Provision(Box::new(new)),
         Err(sentence) => Decision::Deny(sentence),
     };

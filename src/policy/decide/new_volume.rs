@@ -3,13 +3,14 @@
 use uuid::Uuid;
 
 use super::inputs::Facts;
+use crate::model::archive::restored_volume;
 use crate::model::attributes::Attributes;
-use crate::model::choices::{Provision, SourceKind};
+use crate::model::choices::{Provision, RestoreAttributes, SourceKind};
 use crate::model::claim::{Bytes, Name};
 use crate::model::directory::{Directory, Share};
-use crate::model::group::Group;
+use crate::model::group::{Group, GroupRange};
 use crate::model::source::Source;
-use crate::model::volume::{NewVolume, Volume};
+use crate::model::volume::{NewVolume, Restored, Volume};
 use crate::model::volume_source::VolumeSource;
 use crate::policy::class::Class;
 use crate::policy::csi;
@@ -28,6 +29,7 @@ pub(super) fn new_volume(
     capacity: Bytes,
     class: &Class,
     policy: &Policy,
+    restored: Option<Restored>,
     warnings: &mut Vec<String>,
 ) -> Result<NewVolume, String> {
     let claim = facts.claim;
@@ -36,7 +38,10 @@ pub(super) fn new_volume(
         Name::Generate(prefix) => generate(prefix, facts.seed),
     };
     let share = class.share.clone().over(policy.version.value);
-    let new_name = format!("pvc-{}", facts.seed);
+    let key = restored
+        .as_ref()
+        .and_then(|archive| archive.key(&facts.installation.instance));
+    let new_name = key.map_or_else(|| format!("pvc-{}", facts.seed), restored_volume);
     let values = Values {
         claim: &claim_name,
         namespace: &claim.namespace,
@@ -53,13 +58,14 @@ pub(super) fn new_volume(
         matches!((expand(&volume.name), recorded), (Ok(directory), Ok(recorded)) if recorded == (&share, &directory))
     };
     let name = match earlier.filter(is_same_directory) {
-        Some(earlier) if template.is_unique() => earlier.name.clone(),
+        Some(earlier) if template.is_unique() && restored.is_none() => earlier.name.clone(),
         _ => new_name.clone(),
     };
     let directory = expand(&name).map_err(|error| no_directory(&template, policy, facts, class, &error))?;
     // Each directory has at most one volume. If the directory does not contain the volume's name, the volume's name is
-    // derived from the directory, so that the API server refuses a second volume of this directory.
-    let name = if template.is_unique() {
+    // derived from the directory, so that the API server refuses a second volume of this directory. For an archive, the
+    // search for overlapping volumes finds the other one.
+    let name = if template.is_unique() || restored.is_some() {
         name
     } else {
         derived_name(&share, &directory)
@@ -86,6 +92,7 @@ pub(super) fn new_volume(
             .map_err(|error| format!("StorageClass {}: {error}", class.name))?
         }
     };
+    let (gid, group_range) = group(policy.gid.value, restored.as_ref());
     Ok(NewVolume {
         name,
         claim: (claim.namespace.clone(), claim_name),
@@ -99,15 +106,10 @@ pub(super) fn new_volume(
         attributes: Attributes {
             mode: Some(policy.mode.value).filter(|mode| *mode != LEFT_TO_SERVER),
             uid: policy.uid.value,
-            gid: match policy.gid.value {
-                Some(Group::Fixed(gid)) => Some(gid),
-                Some(Group::Own(_)) | None => None,
-            },
+            gid,
         },
-        group_range: match policy.gid.value {
-            Some(Group::Own(range)) => Some(range),
-            Some(Group::Fixed(_)) | None => None,
-        },
+        group_range,
+        restored,
         existing: policy.existing.value,
         chosen_by: policy.template.source,
         on_delete: policy.on_delete.value,
@@ -121,6 +123,20 @@ pub(super) fn new_volume(
         topologies: class.topologies.clone(),
         attempt: facts.seed.to_string(),
     })
+}
+
+/// The group of the directory, if it is known, and the range in which no other volume has it. An archive keeps the group that
+/// only its volume had, because its files have that group.
+fn group(of_class: Option<Group>, restored: Option<&Restored>) -> (Option<u32>, Option<GroupRange>) {
+    let keeps = restored.is_some_and(|archive| archive.attributes == RestoreAttributes::Keep);
+    match (of_class, restored.and_then(Restored::own_group)) {
+        (Some(Group::Own(range)), Some(own)) if range.contains(own) => (Some(own), Some(range)),
+        (_, Some(own)) if keeps => (Some(own), Some(own.into())),
+        (Some(Group::Own(_)), None) if keeps => (None, None),
+        (Some(Group::Own(range)), _) => (None, Some(range)),
+        (Some(Group::Fixed(gid)), _) => (Some(gid), None),
+        (None, _) => (None, None),
+    }
 }
 
 /// The sentence that refuses a claim whose template gives no valid directory. It names the object that sets the template,

@@ -101,6 +101,14 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         directory: new.map(|new| with_placeholders(&as_new, new, &location(&new.share, &new.directory))),
         warnings: verdict.warnings,
     };
+    if volume_name.is_none()
+        && let Some(restored) = new.and_then(|new| new.restored.as_ref())
+    {
+        explanation.warnings.push(format!(
+            "it gets Archive {}: directory {} of the share is moved to the directory above",
+            restored.name, restored.archive
+        ));
+    }
     if let Some(name) = volume_name {
         explanation.describe_volume(name, facts, new.map(|new| &new.directory));
     } else if read_from == ReadFrom::FileOfExistingClaim {

@@ -6,8 +6,9 @@ use super::placeholders::{ANY, is_known, with_placeholders};
 use crate::model::claim::Name;
 use crate::model::names::annotation;
 use crate::model::volume::{NewVolume, Volume, first_overlap};
-use crate::policy::conflict::{Conflict, overlap_conflict, use_existing};
+use crate::policy::conflict::{Conflict, overlap_conflict};
 use crate::policy::decide::{Decision, Facts, Pass, Verdict};
+use crate::policy::restore::use_existing;
 
 /// What happens to a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::choices::{Provision, SourceKind};
+use crate::model::choices::{ArchiveRestore, Provision, RestoreAttributes, SourceKind};
 use crate::model::group::Group;
 use crate::model::labels;
 use crate::model::names::volume_annotation;
@@ -76,6 +76,14 @@ pub(super) fn of_new_claim(class: &Class, policy: &Policy, defaults: &Defaults) 
         effective_row(Key::Gid, &policy.gid, |gid| owner(*gid)),
         effective_row(Key::ExistingDirectory, &policy.existing, ToString::to_string),
         effective_row(Key::ArchiveRetention, &policy.retention, ToString::to_string),
+        of_class(
+            Key::ArchiveRestore,
+            settings.archive_restore.unwrap_or(ArchiveRestore::Allow).as_str(),
+        ),
+        of_class(
+            Key::RestoreAttributes,
+            settings.restore_attributes.unwrap_or(RestoreAttributes::Keep).as_str(),
+        ),
         effective_row(Key::OnStorageFailure, &policy.on_failure, ToString::to_string),
         effective_row(Key::NfsVersion, &policy.version, ToString::to_string),
         of_class(
@@ -99,7 +107,11 @@ pub(super) fn of_volume(volume: &Volume, record: &Record, new_rows: &[Row], same
     fn recorded(key: Key, value: impl ToString, annotation: &str) -> Row {
         Row::new(key.as_str(), value, format!("volume annotation {annotation}"))
     }
-    let adopted = record.origin == Origin::Adopted;
+    let keeps = RestoreAttributes::Keep;
+    let is_kept_archive = record
+        .being_restored()
+        .is_some_and(|archive| archive.attributes == keeps);
+    let adopted = record.origin == Origin::Adopted || is_kept_archive;
     // The annotations of an adopted directory have the values for creating it again if it is missing.
     let owned = |key: Key, id: Option<u32>, annotation: &str| match id {
         _ if adopted => recorded(key, KEEPS, volume_annotation::DIRECTORY),

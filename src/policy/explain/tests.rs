@@ -96,6 +96,8 @@ fn every_key_is_listed_with_its_source() {
         ("gid", "set by the server", "default"),
         ("existingDirectory", "deny", "default"),
         ("archiveRetention", "forever", "default"),
+        ("archiveRestore", "allow", "default"),
+        ("restoreAttributes", "keep", "default"),
         ("onStorageFailure", "queue", "default"),
         ("nfsVersion", "4", "default"),
         ("provision", "onCreate", "default"),

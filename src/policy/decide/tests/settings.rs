@@ -52,6 +52,8 @@ fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option
         | Key::NodeStageSecretNamespace
         | Key::NodePublishSecretName
         | Key::NodePublishSecretNamespace
+        | Key::ArchiveRestore
+        | Key::RestoreAttributes
         | Key::NamespaceOverrides
         | Key::ClaimOverrides => unreachable!("for a class only"),
     }

@@ -1,0 +1,361 @@
+//! Gives the directory of an archive to a volume.
+//!
+//! Order of effects: (1) look up the claim and the directory; (2) create the volume, which records the archive; (3) write
+//! into the object of the archive that it is being restored; (4) rename the directory, if it has the recorded identity; (5)
+//! set its mode and owner, if the class says so. The name of the volume follows from the archive, so the API server refuses
+//! a second one. After a crash at any point, the volume says what was to be done: the controller completes that when the
+//! claim exists, and else renames the directory back to its archive.
+
+use tokio::time::Instant;
+
+use super::{Deadlines, Error, Provisioner, Undo, Written, mode_warning};
+use crate::cluster::api_error::Kind;
+use crate::cluster::archives::Marked;
+use crate::failpoints::{self, Point};
+use crate::model::archive::ArchiveRestoration;
+use crate::model::attributes::Attributes;
+use crate::model::choices::RestoreAttributes;
+use crate::model::directory::{Directory, Share};
+use crate::model::location::Location;
+use crate::model::share_id::ShareId;
+use crate::model::volume::{NewVolume, Origin, Record, Restored, Volume};
+use crate::policy::restore::use_existing;
+use crate::storage::{Existing, Moved, Outcome};
+
+/// The attributes of new directories above the directory.
+const PARENT: Attributes = Attributes {
+    mode: Some(0o755),
+    uid: None,
+    gid: None,
+};
+
+/// The volume that gets the directory of an archive.
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreTo<'a> {
+    /// The name of the volume.
+    pub volume: &'a str,
+    /// The name of its claim.
+    pub claim: &'a str,
+    /// Its share.
+    pub share: &'a Share,
+    /// Its path below the share.
+    pub directory: &'a Directory,
+    /// The attributes of its class.
+    pub attributes: Attributes,
+    /// The archive.
+    pub archive: &'a Restored,
+}
+
+/// What happens if the object of the archive does not exist, or is being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The archive is not restored.
+    Required,
+    /// The archive is restored: the volume was recorded before.
+    IfPossible,
+}
+
+/// Where the directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It is the archive.
+    Archive,
+    /// It is at the path of the volume: an earlier call has moved it.
+    Volume,
+}
+
+impl<'a> RestoreTo<'a> {
+    fn of_new(new: &'a NewVolume, archive: &'a Restored) -> Self {
+        Self {
+            volume: &new.name,
+            claim: &new.claim.1,
+            share: &new.share,
+            directory: &new.directory,
+            attributes: new.attributes,
+            archive,
+        }
+    }
+
+    /// The same for an existing volume.
+    pub fn of_volume(volume: &'a Volume, record: &'a Record, archive: &'a Restored) -> Self {
+        Self {
+            volume: &volume.name,
+            claim: volume.claim.as_ref().map_or("", |claim| &claim.name),
+            share: &record.share,
+            directory: &record.directory,
+            attributes: record.attributes,
+            archive,
+        }
+    }
+
+    fn archive_shown(&self) -> String {
+        format!("directory {} of Archive {}", self.archive.archive, self.archive.name)
+    }
+}
+
+impl Provisioner {
+    /// Creates a volume with the directory of an archive. The same promises as [`Provisioner::provision`].
+    pub(super) async fn provision_restored(
+        &self,
+        new: &NewVolume,
+        archive: &Restored,
+        deadlines: Deadlines,
+        confirm: impl Future<Output = Result<(), Error>>,
+    ) -> Result<Vec<String>, Error> {
+        let deadline = deadlines.work;
+        let share_id = self.look_up_archive(new, archive, deadline, confirm).await?;
+        let location = location(new, archive, share_id);
+        self.refuse_cached_overlap(new, &location, deadline).await?;
+        let mut new = new.clone();
+        if !new.keeps_group() {
+            self.choose_group(&mut new, None, deadline).await?;
+        }
+        let written = match self.create(&new, Origin::Restored, share_id, deadlines).await {
+            Err(error) if error.api() == Some(Kind::Conflict) => {
+                match self.reuse_volume(&new, share_id, deadlines).await? {
+                    Some(earlier) => earlier,
+                    None => return Ok(Vec::new()),
+                }
+            }
+            created => Written {
+                origin: Origin::Restored,
+                version: created?,
+            },
+        };
+        failpoints::point(Point::VolumeCreated);
+        let mode = match self
+            .restore_written(&mut new, archive, written, &location, deadline)
+            .await
+        {
+            Ok(mode) => mode,
+            Err(error) => {
+                let how = match &error {
+                    Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
+                    _ => Undo::Delete,
+                };
+                self.undo(how, &new, deadlines.end).await;
+                return Err(error);
+            }
+        };
+        failpoints::point(Point::DirectoryMade);
+        self.assign(&new, deadline).await?;
+        Ok(mode.and_then(|mode| mode_warning(&new, mode)).into_iter().collect())
+    }
+
+    /// Makes the checks of [`Provisioner::provision_restored`] that come before its first write.
+    pub(super) async fn preview_restored(
+        &self,
+        new: &NewVolume,
+        archive: &Restored,
+        deadline: Instant,
+        confirm: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let share_id = self.look_up_archive(new, archive, deadline, confirm).await?;
+        if let Some(volume) = self.volume(new, deadline).await? {
+            use_existing(&volume, new, &self.installation)?;
+            return Ok(());
+        }
+        self.refuse_overlap(new, &location(new, archive, share_id), None, deadline)
+            .await?;
+        if new.keeps_group() {
+            return Ok(());
+        }
+        self.choose_group(&mut new.clone(), None, deadline).await
+    }
+
+    /// Looks up the claim, the archive and the path of the volume, all at the same time. Fails if the archive cannot be
+    /// moved to that path. Returns the identity of the share.
+    async fn look_up_archive(
+        &self,
+        new: &NewVolume,
+        archive: &Restored,
+        deadline: Instant,
+        confirm: impl Future<Output = Result<(), Error>>,
+    ) -> Result<ShareId, Error> {
+        let claim = async { tokio::try_join!(self.check_claim(new, deadline), confirm) };
+        let to = RestoreTo::of_new(new, archive);
+        let read = async {
+            let identify = async { Ok(self.storage.identify(&new.share, deadline).await?) };
+            tokio::try_join!(self.find(&to, deadline), identify)
+        };
+        let read = self.metrics.wait("nfs", read);
+        let (claim, read) = self.metrics.wait_for_both(claim, read).await;
+        claim?;
+        let (_, share_id) = read?;
+        Ok(share_id)
+    }
+
+    /// Restores the archive after the volume was written. Returns the mode of the directory, if it was set.
+    async fn restore_written(
+        &self,
+        new: &mut NewVolume,
+        archive: &Restored,
+        mut written: Written,
+        location: &Location<'_>,
+        deadline: Instant,
+    ) -> Result<Option<u32>, Error> {
+        if !new.keeps_group() {
+            self.ensure_unique_group(new, &mut written, deadline).await?;
+        }
+        if !new.directory.cannot_overlap(&new.name) {
+            self.refuse_overlap(new, location, Some(&written.version), deadline)
+                .await?;
+        }
+        let to = RestoreTo::of_new(new, archive);
+        self.restore(&to, Mark::Required, deadline).await
+    }
+
+    /// Moves the directory of an archive to the path of a volume that was written before, and sets its mode and owner if the
+    /// class says so. It may be repeated. Returns the mode, if it was set.
+    pub async fn restore(&self, to: &RestoreTo<'_>, mark: Mark, deadline: Instant) -> Result<Option<u32>, Error> {
+        let archive = to.archive;
+        if self.metrics.wait("nfs", self.find(to, deadline)).await? == Place::Archive {
+            self.mark_restoring(to, mark, deadline).await?;
+            failpoints::point(Point::RestoreMarked);
+            let moved = self.metrics.wait("nfs", self.move_archive(to, deadline)).await;
+            failpoints::point(Point::RestoreMoved);
+            self.check_is_wanted(to, deadline).await?;
+            moved?;
+        }
+        if archive.attributes == RestoreAttributes::Keep {
+            return Ok(None);
+        }
+        let share = archive.share(to.share);
+        let set = self
+            .storage
+            .set_attributes(&share, to.directory, archive.identity, to.attributes, deadline);
+        match self.metrics.wait("nfs", set).await? {
+            Some(found) => Ok(Some(found.mode)),
+            None => Err(Error::Releasing(format!(
+                "the {} was moved in the meantime",
+                to.archive_shown()
+            ))),
+        }
+    }
+
+    /// Finds the directory. Fails if it is neither the archive nor at the path of the volume, or if that path is in use or on
+    /// another file system.
+    async fn find(&self, to: &RestoreTo<'_>, deadline: Instant) -> Result<Place, Error> {
+        let (archive, directory) = (to.archive, to.directory);
+        let share = archive.share(to.share);
+        let (at_archive, at_path, above) = tokio::try_join!(
+            self.storage.look_up(&share, &archive.archive, deadline),
+            self.storage.look_up(&share, directory, deadline),
+            self.storage.above(&share, directory, deadline),
+        )?;
+        let refuse = |why: String| Err(Error::Archive(why));
+        let shown = to.archive_shown();
+        match (at_archive, at_path) {
+            (None, Some(found)) if found.identity == archive.identity => Ok(Place::Volume),
+            (_, Some(_)) => refuse(format!(
+                "directory {} of share {share} already exists, so the {shown} cannot be moved there; give the claim another \
+                 name, or move that directory away",
+                directory.shown()
+            )),
+            (Some(found), None) if found.identity == archive.identity => {
+                if above.identity.fsid == found.identity.fsid {
+                    return Ok(Place::Archive);
+                }
+                refuse(format!(
+                    "the {shown} cannot be moved to {} of share {share}, which is on another file system; choose a class \
+                     whose directories are on the file system of the archive",
+                    directory.shown()
+                ))
+            }
+            (Some(_), None) => refuse(format!(
+                "the {shown} is not the one that was archived: another directory has its name, or share {share} shows \
+                 another file system than before; an administrator must look at the server"
+            )),
+            (None, None) => refuse(format!(
+                "the {shown} is not on share {share}: it was moved or removed, or the server has not mounted its file \
+                 system; try again in a few minutes, or ask an administrator to look at the server"
+            )),
+        }
+    }
+
+    async fn mark_restoring(&self, to: &RestoreTo<'_>, mark: Mark, deadline: Instant) -> Result<(), Error> {
+        let archive = to.archive;
+        let restoration = ArchiveRestoration {
+            claim_name: to.claim.to_owned(),
+            volume_name: to.volume.to_owned(),
+            directory: to.directory.to_string(),
+        };
+        let key = archive.key(&self.installation.instance).unwrap_or_default();
+        let object = (&*archive.namespace, &*archive.name);
+        let write = self.cluster.mark_restoring(object, key, &restoration);
+        let purpose = format!("write the status of Archive {}", archive.name);
+        match (self.api_call(purpose, deadline, write).await?, mark) {
+            (Marked::Done, _) | (_, Mark::IfPossible) => Ok(()),
+            (Marked::Deleting, Mark::Required) => Err(Error::Archive(format!(
+                "Archive {} is being deleted, and its data with it",
+                archive.name
+            ))),
+            (Marked::Gone, Mark::Required) => Err(Error::Archive(format!(
+                "Archive {} does not exist any more",
+                archive.name
+            ))),
+        }
+    }
+
+    /// Renames the directory, after making the directories above its new path.
+    async fn move_archive(&self, to: &RestoreTo<'_>, deadline: Instant) -> Result<(), Error> {
+        let share = to.archive.share(to.share);
+        if let Some(parent) = to.directory.parent() {
+            self.storage
+                .make(&share, &parent, PARENT, Existing::LeaveAlone, deadline)
+                .await?;
+        }
+        let (from, identity) = (&to.archive.archive, to.archive.identity);
+        match self
+            .storage
+            .rename(&share, from, identity, to.directory, deadline)
+            .await?
+        {
+            Moved::Done => Ok(()),
+            Moved::Missing | Moved::Another(_) => Err(Error::Releasing(format!(
+                "the {} was moved in the meantime",
+                to.archive_shown()
+            ))),
+        }
+    }
+
+    /// Checks, after the directory may have been moved, that the volume still records it. This process may have been paused
+    /// since it wrote or read the volume. Then the volume may be gone, and nobody would find the directory: it is moved back.
+    async fn check_is_wanted(&self, to: &RestoreTo<'_>, deadline: Instant) -> Result<(), Error> {
+        let read = self.cluster.volume(to.volume);
+        let volume = self
+            .api_call(format!("read PersistentVolume {}", to.volume), deadline, read)
+            .await?;
+        let is_wanted = |volume: &Volume| {
+            let records = |record: &Record| {
+                record.restored.as_ref().map(|archive| archive.identity) == Some(to.archive.identity)
+                    && record.directory == *to.directory
+            };
+            volume.record.as_ref().is_ok_and(records)
+        };
+        // If it is being deleted, its cleanup looks for the directory at both places, perhaps before this call moved it.
+        if volume.is_some_and(|volume| is_wanted(&volume) && !volume.deleting) {
+            return Ok(());
+        }
+        let share = to.archive.share(to.share);
+        let (archive, identity) = (&to.archive.archive, to.archive.identity);
+        let is_free = self.storage.look_up(&share, archive, deadline).await?.is_none();
+        if is_free {
+            let moved = self
+                .storage
+                .rename(&share, to.directory, identity, archive, deadline)
+                .await;
+            tracing::warn!(volume = to.volume, %share, %archive, ?moved, "the volume of an archive is gone: the directory is an archive again");
+        }
+        Err(Error::Releasing(format!(
+            "the volume that was to get the {} is gone; try again",
+            to.archive_shown()
+        )))
+    }
+}
+
+/// The location of the volume. The identity is compared with those of other volumes only if it was read in the same way.
+fn location<'a>(new: &'a NewVolume, archive: &Restored, share_id: ShareId) -> Location<'a> {
+    let is_same_view = archive.version == new.share.version();
+    new.location(Some(share_id), Some(archive.identity).filter(|_| is_same_view))
+}

@@ -1,0 +1,57 @@
+//! Reads what the decision about a claim that names an archive needs.
+
+use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::UserInfo;
+use kube::ResourceExt;
+
+use super::Provisioner;
+use crate::model::archive::restored_volume;
+use crate::model::claim::Claim;
+use crate::model::data_source::DataSource;
+use crate::model::namespace::Namespace;
+use crate::policy::restore::{RestoreFacts, User, meant};
+
+impl Provisioner {
+    /// Reads the archives of the claim's namespace, and what the user may read. Returns nothing if the claim names no archive.
+    /// A claim that exists has no user: nothing is known about who created it.
+    pub async fn restore_facts(
+        &self,
+        claim: &Claim,
+        namespace: &Namespace,
+        user: Option<&UserInfo>,
+    ) -> kube::Result<Option<RestoreFacts>> {
+        let DataSource::Archive(name) = &claim.data_source else {
+            return Ok(None);
+        };
+        let may = async |verb: &str, name: Option<&str>| match user {
+            Some(user) => self.cluster.may(user, verb, &claim.namespace, name).await,
+            None => Ok(true),
+        };
+        let (archives, mut may_get, may_list) = tokio::try_join!(
+            self.cluster.archives_named(&claim.namespace, name),
+            may("get", Some(name)),
+            may("list", None),
+        )?;
+        let of = (claim.namespace.as_str(), namespace.uid.as_deref());
+        let found = archives.as_deref().unwrap_or_default();
+        let meant = meant(name, of, &self.own_namespace, &self.installation, found);
+        if let Some(other) = meant.map(ResourceExt::name_any).filter(|other| other != name) {
+            may_get = may("get", Some(&other)).await?;
+        }
+        let volume = match meant.and_then(|archive| archive.spec.key()) {
+            Some(key) => self.cluster.volume(&restored_volume(key)).await?,
+            None => None,
+        };
+        Ok(Some(RestoreFacts {
+            volume,
+            user: user.map(|user| User {
+                name: user.username.clone().unwrap_or_default(),
+                may_get,
+                may_list,
+            }),
+            own_namespace: self.own_namespace.clone(),
+            now: Timestamp::now(),
+            archives,
+        }))
+    }
+}
