@@ -55,6 +55,35 @@ fn has(lines: &[String], line: &str) {
 }
 
 #[tokio::test]
+async fn explain_says_which_archive_a_claim_gets() {
+    let scene = Scene::new().await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    scene.delete("data").await;
+    scene.until_gone(&volume).await;
+    let archive = scene.until_archived("data").await;
+    let source =
+        |name: &str| json!({"spec": {"dataSourceRef": {"apiGroup": "bindery.dev", "kind": "Archive", "name": name}}});
+    let claim = scene.claim_with("again", source("data"));
+    let (status, lines) = explained(&["-f", "-"], &claim.to_string());
+    let (_, volume) = scene.bound(claim).await;
+    assert_eq!(status, Some(0));
+    let gets = format!(
+        "it gets Archive {}: directory {} of the share is moved to the directory above",
+        archive.metadata.name.as_deref().unwrap(),
+        archive.spec.directory
+    );
+    assert!(lines.iter().any(|line| line.contains(&gets)), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.contains(volume_name(&volume))),
+        "{lines:#?}"
+    );
+    let (status, lines) = explained(&["-f", "-"], &scene.claim_with("third", source("x")).to_string());
+    assert_eq!(status, Some(1));
+    let none = format!("namespace {} has no Archive x, and no archive of a claim x", scene.name);
+    assert!(lines.iter().any(|line| line.contains(&none)), "{lines:#?}");
+}
+
+#[tokio::test]
 async fn explain_predicts_volume_and_directory_of_a_claim_in_a_file() {
     let layout = json!({"parameters": {"subDir": "${pvc.metadata.namespace}/${pvc.metadata.name}"}});
     let scene = Scene::with_class(layout).await;

@@ -85,6 +85,8 @@ mod populators;
 mod process;
 /// Several replicas.
 mod replicas;
+/// Claims that get the directory of an archive.
+mod restore;
 /// `retain` set while a directory is being removed.
 #[cfg(feature = "failpoints")]
 mod retain_during_cleanup;

@@ -35,6 +35,21 @@ impl Scene {
         .await;
     }
 
+    /// Deletes the quota of [`Scene::set_quota`], and waits until it is no longer in force.
+    pub async fn remove_quota(&self) {
+        let deleted = self.quotas().delete(QUOTA, &DeleteParams::default()).await;
+        deleted.expect("quota deleted");
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let claim = from(self.claim("probe"));
+        eventually("the quota is no longer in force", async || {
+            self.claims().create(&dry, &claim).await.ok().map(drop)
+        })
+        .await;
+    }
+
     fn quotas(&self) -> Api<ResourceQuota> {
         Api::namespaced(self.client.clone(), &self.name)
     }
