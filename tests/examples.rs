@@ -25,6 +25,11 @@ async fn bound(scene: &Scene, example: &str, fields: Value) -> PersistentVolume 
     scene.bound(claim).await.1
 }
 
+/// Returns a claim of the class of an example.
+fn claim_of_class(scene: &Scene, name: &str, class: &str) -> Value {
+    scene.claim_with(name, json!({"spec": {"storageClassName": class}}))
+}
+
 /// Applies an example with other names and server addresses.
 fn apply(scene: &Scene, example: &str) {
     let file = format!("{}/deploy/examples/{example}.yaml", env!("CARGO_MANIFEST_DIR"));
@@ -122,6 +127,15 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
         (Some("adopted"), volume_name(&kept))
     );
     assert!(directory(&again).join("data").exists());
+
+    let (_, lost) = scene.bound(claim_of_class(&scene, "data", "keep-archives")).await;
+    std::fs::write(directory(&lost).join("data"), "").unwrap();
+    scene.delete("data").await;
+    scene.until_gone(&lost).await;
+    scene.until_archived("data").await;
+    apply(&scene, "restored");
+    let (_, restored) = scene.until_bound("restored").await;
+    assert!(directory(&restored).join("data").exists());
 
     let later = bound(&scene, "after-create", none()).await;
     let labels = later.metadata.labels.as_ref().unwrap();
