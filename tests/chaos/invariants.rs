@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bindery::model::archive::{Archive, ArchivePhase};
 use bindery::model::names::{self, volume_annotation};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::ListParams;
@@ -32,6 +33,7 @@ struct State<'a> {
     /// Every directory of a volume and every archive in the export, with the uids of the claims whose files are in it.
     directories: BTreeMap<String, Vec<String>>,
     trash: Vec<String>,
+    archives: Vec<Archive>,
     violations: Vec<String>,
 }
 
@@ -57,6 +59,8 @@ impl<'a> State<'a> {
         let of_static_volumes = static_volumes
             .iter()
             .filter_map(|volume| tenants.protected.directory_of(&volume.name_any()));
+        let archives: Api<Archive> = Api::all(client.clone());
+        let archives = archives.list(&all).await?.items;
         let mut state = Self {
             claims: claims
                 .into_iter()
@@ -68,6 +72,7 @@ impl<'a> State<'a> {
             all: tenants,
             directories: BTreeMap::new(),
             trash: Vec::new(),
+            archives,
             violations: Vec::new(),
         };
         state.read_export()?;
@@ -110,7 +115,7 @@ impl<'a> State<'a> {
         anyhow::ensure!(claim.metadata.deletion_timestamp.is_none(), "is still being deleted");
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
         let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
-        if phase == Some("Pending") && self.directory_is_taken(claim) {
+        if phase == Some("Pending") && (self.directory_is_taken(claim) || self.has_no_archive(claim)) {
             return Ok(());
         }
         anyhow::ensure!(phase == Some("Bound"), "its phase is {phase:?}, its volume {name:?}");
@@ -134,6 +139,41 @@ impl<'a> State<'a> {
             "its file contains {content:?}"
         );
         Ok(())
+    }
+
+    /// Returns whether the claim names an archive that it cannot get: there is none, or the newest one is on the server by its
+    /// other address.
+    fn has_no_archive(&self, claim: &PersistentVolumeClaim) -> bool {
+        let source = claim.spec.as_ref().and_then(|spec| spec.data_source_ref.as_ref());
+        let Some(source) = source else { return false };
+        let is_meant = |archive: &&Archive| {
+            let is_available = archive
+                .status
+                .as_ref()
+                .is_some_and(|status| status.phase == ArchivePhase::Available);
+            is_available && archive.namespace() == claim.namespace() && archive.spec.claim_name == source.name
+        };
+        let newest = self
+            .archives
+            .iter()
+            .filter(is_meant)
+            .max_by_key(|archive| archive.spec.archived_at.0);
+        newest.is_none_or(|archive| archive.spec.server != Bed::get().server)
+    }
+
+    /// Returns whether a claim got the directory with this file back from its archive.
+    fn is_restored(&self, tenant: &Tenant, places: &[&str]) -> bool {
+        let [place] = places else { return false };
+        let inside = self.directories.get(*place).map_or(&[][..], Vec::as_slice);
+        let of_others = inside.iter().filter_map(|uid| self.tenants.get(uid));
+        of_others
+            .into_iter()
+            .any(|other| other.restored && other.slot == tenant.slot)
+            || self.volumes.values().any(|volume| {
+                // Its pod has not written its file.
+                volume.annotations().contains_key(volume_annotation::RESTORED_FROM)
+                    && self::place(volume).is_ok_and(|path| path == Bed::get().export.join(place))
+            })
     }
 
     /// Returns whether Bindery must refuse the claim, because another volume has its directory: a static volume; or a volume
@@ -239,7 +279,10 @@ impl<'a> State<'a> {
         for (directory, inside) in &self.directories {
             let mixed = |uid: &&String| self.tenants.get(*uid).is_some_and(|of| !of.may_be(Outcome::Kept));
             let whose: Vec<_> = inside.iter().filter(mixed).collect();
-            if whose.len() > 1 {
+            let is_restored = whose
+                .iter()
+                .any(|uid| self.tenants.get(uid.as_str()).is_some_and(|of| of.restored));
+            if whose.len() > 1 && !is_restored {
                 violations.push(format!("{directory} contains data of several claims: {whose:?}"));
             }
         }
@@ -247,6 +290,9 @@ impl<'a> State<'a> {
     }
 
     fn is_in_the_right_place(&self, uid: &str, tenant: &Tenant, places: &[&str]) -> bool {
+        if self.is_restored(tenant, places) {
+            return true;
+        }
         if let Some(directory) = self.all.protected.protected_directory(uid) {
             return *places == [directory.as_str()];
         }

@@ -1,6 +1,8 @@
 //! `make chaos`: users create and delete claims while all processes are killed, paused and restarted at random. Then the
 //! faults stop, and the program checks that no data is lost and that no object or directory is left over.
 //!
+//! Users also get archives back, and check the files in them.
+//!
 //! An administrator works at the same time: static volumes are created for directories of claims, and `retain` is set
 //! while a directory is being removed. One class names the NFS server by another address.
 //!

@@ -80,13 +80,19 @@ impl Users {
 
     async fn carry_out(&self, slot: &Slot, action: Action) -> Result<()> {
         match action {
-            Action::Create(class, creator) => Ok(self.create(slot, class, creator).await?),
+            Action::Create(class, creator) => Ok(self.create(slot, class, creator, None).await?),
             Action::Delete => Ok(self.delete(slot).await?),
             Action::Again(class, creator) => {
                 self.delete(slot).await?;
                 self.until_gone(slot).await?;
                 self.tally.operation("claims created again under the same name");
-                Ok(self.create(slot, class, creator).await?)
+                Ok(self.create(slot, class, creator, None).await?)
+            }
+            Action::Restore(creator) => {
+                self.delete(slot).await?;
+                self.until_gone(slot).await?;
+                self.tally.operation("claims created again that name an archive");
+                Ok(self.create(slot, Class::OwnArchive, creator, Some(&slot.name)).await?)
             }
             Action::DeleteAndRetain(how) => {
                 let done = self.tenants.protected.delete_and_retain(&self.first, slot, how).await?;
@@ -113,8 +119,9 @@ impl Users {
         }
     }
 
-    async fn create(&self, slot: &Slot, class: Class, creator: Creator) -> kube::Result<()> {
-        let once = self.try_to_create(slot, class, creator).await;
+    /// Creates a claim. `archive` is the claim whose newest archive it gets.
+    async fn create(&self, slot: &Slot, class: Class, creator: Creator, archive: Option<&str>) -> kube::Result<()> {
+        let once = self.try_to_create(slot, class, creator, archive).await;
         let created = match once {
             Err(kube::Error::Api(status)) if status.code == 404 => {
                 let namespaces: Api<Namespace> = Api::all(self.first.clone());
@@ -122,7 +129,7 @@ impl Users {
                 if let Ok(namespace) = object(namespace) {
                     namespaces.create(&PostParams::default(), &namespace).await?;
                 }
-                self.try_to_create(slot, class, creator).await?
+                self.try_to_create(slot, class, creator, archive).await?
             }
             once => once?,
         };
@@ -135,8 +142,17 @@ impl Users {
         Ok(())
     }
 
-    async fn try_to_create(&self, slot: &Slot, class: Class, creator: Creator) -> kube::Result<PersistentVolumeClaim> {
-        let claim = claim(slot, class);
+    async fn try_to_create(
+        &self,
+        slot: &Slot,
+        class: Class,
+        creator: Creator,
+        archive: Option<&str>,
+    ) -> kube::Result<PersistentVolumeClaim> {
+        let mut claim = claim(slot, class);
+        if let Some(archive) = archive {
+            claim["spec"]["dataSourceRef"] = json!({"apiGroup": "bindery.dev", "kind": "Archive", "name": archive});
+        }
         self.tenants.record_attempt(slot, class);
         match creator {
             Creator::First => self.post(&self.first, slot, &claim).await,

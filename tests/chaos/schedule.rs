@@ -52,6 +52,8 @@ pub enum Action {
     Delete,
     /// Deletes the claim, and creates one of the same name as soon as possible.
     Again(Class, Creator),
+    /// Deletes the claim, and creates one of the same name that gets its newest archive.
+    Restore(Creator),
     /// Deletes the claim, and sets `retain` on its volume during the cleanup.
     DeleteAndRetain(Retain),
     /// An administrator creates a static volume for the directory of the claim's volume.
@@ -201,7 +203,8 @@ fn operations(random: &mut Random, length: Duration) -> Vec<Operation> {
         let action = match random.within(0..1000) {
             0..460 => Action::Create(class, creator),
             460..640 => Action::Delete,
-            640..920 => Action::Again(class, creator),
+            640..840 => Action::Again(class, creator),
+            840..920 => Action::Restore(creator),
             920..945 => Action::DeleteAndRetain(Retain::OnDelete),
             945..960 => Action::DeleteAndRetain(Retain::ReclaimPolicy),
             960..985 => Action::CreateStatic(random.of(&[StaticSource::Nfs, StaticSource::Alias, StaticSource::Csi])),

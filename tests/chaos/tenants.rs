@@ -32,6 +32,7 @@ pub const FILE: &str = "of-";
 
 /// A claim whose pod has written its file.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Tenant {
     /// Namespace and name of the claim.
     pub slot: Slot,
@@ -47,6 +48,8 @@ pub struct Tenant {
     /// Whether the volume was created for another class and had adopted its directory. Earlier files in the directory are
     /// not this claim's, so Bindery keeps the directory with every policy of the claim's class.
     pub directory_kept: bool,
+    /// Whether the directory was the archive of an earlier claim of this name.
+    pub restored: bool,
     /// Whether an administrator has protected the claim's data from deletion.
     pub protected: bool,
     /// Whether a static volume has named the directory, so that cleanup keeps it.
@@ -210,6 +213,7 @@ impl Tenants {
                 && (made_for != Some(class) || annotation(volume_annotation::ON_DELETE) == Some("retain")),
             directory: annotation(volume_annotation::SUB_DIR).unwrap_or_default().to_owned(),
             volume: name,
+            restored: annotation(volume_annotation::RESTORED_FROM).is_some(),
             protected: false,
             directory_named: false,
             since: Instant::now(),
@@ -218,6 +222,9 @@ impl Tenants {
             tally.operation("claims that Kubernetes bound to a volume of another class");
         }
         let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        if tenant.restored {
+            tally.operation("claims whose pod found the files of an archive");
+        }
         for other in files(&held)?.into_iter().filter(|other| *other != uid) {
             self.check_other_file(&tenant, &other, adopted, tally);
         }
@@ -232,7 +239,10 @@ impl Tenants {
     fn check_other_file(&self, tenant: &Tenant, other: &str, adopted: bool, tally: &Tally) {
         let of = self.known().remove(other);
         let left = |of: &Tenant| of.may_be(Outcome::Kept) && of.slot == tenant.slot;
-        if adopted && of.as_ref().is_some_and(left) {
+        // The file of an archive must have the content that its pod has written. An empty archive has none.
+        if tenant.restored && of.as_ref().is_some_and(|of| of.slot == tenant.slot) {
+            tally.operation("files of archives that were restored");
+        } else if adopted && of.as_ref().is_some_and(left) {
             tally.operation("directories adopted with files of an earlier claim");
         } else {
             tally.finding(format!(
