@@ -42,6 +42,7 @@ mod peer;
 mod place;
 mod process;
 mod race;
+mod restore;
 mod single;
 mod started;
 mod stub;
@@ -142,6 +143,9 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     }
     if wanted("attack") {
         attack::measure(client, table).await?;
+    }
+    if wanted("restore") {
+        restore::measure(client, table).await?;
     }
     if wanted("outage") {
         outage::measure(client, table).await?;

@@ -56,12 +56,23 @@ impl Place {
 
     /// Creates a claim. Returns how long that took, and the volume that it got in the request.
     pub async fn create(&self, name: &str, class: &str) -> Result<(Duration, Option<String>)> {
+        self.create_from(name, class, json!(null)).await
+    }
+
+    /// Creates a claim of this name that gets the newest archive of a claim of this name.
+    pub async fn restore(&self, name: &str, class: &str) -> Result<(Duration, Option<String>)> {
+        let source = json!({"apiGroup": "bindery.dev", "kind": "Archive", "name": name});
+        self.create_from(name, class, source).await
+    }
+
+    async fn create_from(&self, name: &str, class: &str, source: Value) -> Result<(Duration, Option<String>)> {
         let claim = object(json!({
             "metadata": {"name": name},
             "spec": {
                 "storageClassName": class,
                 "accessModes": ["ReadWriteMany"],
                 "resources": {"requests": {"storage": "1Gi"}},
+                "dataSourceRef": source,
             },
         }))?;
         let claims = self.claims();
