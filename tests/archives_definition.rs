@@ -103,6 +103,25 @@ async fn without_the_definition_archives_are_made_as_before_and_no_data_is_lost(
         log().contains("archives have no objects in the API").then_some(())
     })
     .await;
+    let claim = json!({
+        "metadata": {"name": "again"},
+        "spec": {
+            "storageClassName": "bindery",
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "dataSourceRef": {"apiGroup": "bindery.dev", "kind": "Archive", "name": "first"},
+        },
+    });
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), "default");
+    let claim = serde_json::from_value(claim).unwrap();
+    let refused = claims
+        .create(&PostParams::default(), &claim)
+        .await
+        .unwrap_err()
+        .to_string();
+    let expected = "there is no Archive first, because the definition archives.bindery.dev is not installed; an administrator \
+                    must install it";
+    assert!(refused.contains(expected), "{refused}");
     let second = archive_a_claim(&client, "second").await;
     assert!(second.join("precious").exists());
 
