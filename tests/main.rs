@@ -79,6 +79,8 @@ mod other_file_system;
 mod other_webhooks;
 /// Directories that contain other directories of volumes.
 mod overlaps;
+/// The plugin of kubectl.
+mod plugin;
 /// Claims that a volume populator fills.
 mod populators;
 /// Start, stop and crash of the process.

@@ -5,11 +5,21 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::cluster::ClusterArgs;
 use super::nfs_user::NfsUserArgs;
 use super::output::Output;
 use super::serve::duration;
 use crate::model::directory::NfsVersion;
 use crate::model::names;
+
+/// Examples of the command.
+pub const EXAMPLES: &str = "\
+Examples:
+  # Check the way from the API server to Bindery, for every StorageClass
+  bindery check
+
+  # Check an NFS server before Bindery is installed; no cluster is needed
+  bindery check --server nas1 --share /export/volumes";
 
 /// Flags of `bindery check`.
 #[derive(Debug, Args)]
@@ -26,9 +36,9 @@ pub struct Check {
     #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
     pub provisioner_name: String,
 
-    /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 
     /// The NFS server to check.
     #[command(flatten)]
@@ -42,7 +52,9 @@ pub struct ServerArgs {
     #[arg(
         long = "server",
         requires = "share",
-        conflicts_with_all = ["classes", "namespace", "kubeconfig"],
+        conflicts_with_all = [
+            "classes", "namespace", "kubeconfig", "context", "cluster", "user", "as_user", "as_groups", "request_timeout",
+        ],
         value_name = "HOST"
     )]
     pub host: Option<String>,

@@ -1,7 +1,5 @@
 //! The flags that name an installation of Bindery.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use crate::model::names;
@@ -26,8 +24,4 @@ pub struct InstallationArgs {
     /// the uid of namespace kube-system].
     #[arg(long, env = "INSTANCE", value_name = "ID")]
     pub instance: Option<String>,
-
-    /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
 }

@@ -1,22 +1,34 @@
 //! The commands and their flags. [`crate::config`] checks the values. Nothing else reads flags or environment
 //! variables.
 
+mod archives;
 mod check;
+mod cluster;
+mod completion;
+mod explain;
 mod installation;
+mod man;
 mod nfs_user;
 mod output;
+pub mod program;
+mod restore;
 mod serve;
+mod uninstall;
 
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
-use clap::{Args, Parser, Subcommand};
-
+pub use self::archives::Archives;
 pub use self::check::{Check, ServerArgs};
+pub use self::cluster::{ClusterArgs, NamespaceArgs};
+pub use self::completion::{Complete, Completion, Shell};
+pub use self::explain::Explain;
 pub use self::installation::InstallationArgs;
+pub use self::man::Man;
 pub use self::nfs_user::NfsUserArgs;
-pub use self::output::Output;
+pub use self::output::{ManifestFormat, Output, TableFormat};
+pub use self::restore::Restore;
 pub use self::serve::Serve;
-use crate::model::names;
+pub use self::uninstall::Uninstall;
 
 /// Kubernetes NFS provisioner. It provisions the volume of a claim, a directory on an NFS server, during the request
 /// that creates the claim.
@@ -41,7 +53,8 @@ pub enum Command {
     /// directory already exists, or that the server refuses a request.
     ///
     /// Exit status: 0 if no claim would be refused; 1 if a claim would be refused; 2 if something could not be read.
-    Explain(Explain),
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(Box<Explain>),
     /// Creates a claim of each StorageClass as a dry run, and reports whether the API server asked Bindery and what
     /// Bindery answered. With --server, checks an NFS server instead.
     ///
@@ -55,7 +68,25 @@ pub enum Command {
     /// Exit status: 0 if every claim would be admitted, or if Bindery can use the share; 1 if a claim would not be
     /// admitted, Bindery was not asked, or Bindery cannot use the share; 2 if something could not be read, or the
     /// command was interrupted.
+    #[command(after_help = check::EXAMPLES)]
     Check(Box<Check>),
+    /// Lists archives: the directories of deleted claims.
+    ///
+    /// The newest archive of a claim is first. The object of an archive whose namespace was deleted is in the namespace of
+    /// Bindery; the column CLAIM then has the old namespace.
+    ///
+    /// Exit status: 0; 2 if something could not be read, or if no archive has the name.
+    #[command(after_help = archives::EXAMPLES)]
+    Archives(Archives),
+    /// Prints the claim that gets the data of an archive back, or creates it with --apply.
+    ///
+    /// Class, size and access modes are those of the archive unless a flag says otherwise. When the claim is created,
+    /// Bindery moves the directory of the archive to the new volume, whatever its size.
+    ///
+    /// Exit status: 0 if the claim was printed or created; 1 if the archive cannot be restored, or the claim was refused;
+    /// 2 if something could not be read.
+    #[command(after_help = restore::EXAMPLES)]
+    Restore(Restore),
     /// Removes Bindery's finalizer from all volumes and archives, and deletes the webhook configuration, so that Bindery
     /// can be removed from the cluster.
     ///
@@ -65,83 +96,20 @@ pub enum Command {
     ///
     /// Exit status: 0 if no volume of this installation has Bindery's finalizer any more; 1 if some of its volumes were
     /// skipped; 2 if a replica runs, the Lease is missing, or something could not be read or written.
+    #[command(after_help = uninstall::EXAMPLES)]
     Uninstall(Uninstall),
-}
-
-/// Flags of `bindery explain`.
-#[derive(Debug, Args)]
-pub struct Explain {
-    /// The name of an existing claim.
-    #[arg(value_name = "CLAIM", conflicts_with = "file")]
-    pub claim: Option<String>,
-
-    /// A file with claims that do not exist yet, in YAML or JSON; `-` reads standard input. Other objects in it are
-    /// skipped.
-    #[arg(long, short = 'f', value_name = "FILE")]
-    pub file: Option<PathBuf>,
-
-    /// The namespace of the claims [default: the namespace in the file, else that of the kubeconfig, else `default`].
-    #[arg(long, short = 'n', value_name = "NAMESPACE")]
-    pub namespace: Option<String>,
-
-    /// The output format.
-    #[arg(long, short = 'o', value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-
-    /// The `MutatingWebhookConfiguration` whose selectors decide which claims the API server sends to Bindery.
-    #[arg(long, value_name = "NAME", default_value = "bindery")]
-    pub webhook_configuration: String,
-
-    /// The installation of Bindery.
-    #[command(flatten)]
-    pub installation: InstallationArgs,
-}
-
-/// Flags of `bindery uninstall`. If a flag is repeated, the last one counts.
-#[derive(Debug, Args)]
-#[command(args_override_self = true)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag by itself")]
-pub struct Uninstall {
-    /// Confirms that all volumes and directories are kept. There is no other way to uninstall.
-    #[arg(long, required = true)]
-    pub keep_data: bool,
-
-    /// Also removes the finalizer from volumes whose cleanup has begun. Their directories stay where they are, which
-    /// may be in the share's `.bindery-trash`.
-    #[arg(long)]
-    pub unfinished: bool,
-
-    /// Prints what would be done, and changes nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-
-    /// The `provisioner` of Bindery's StorageClasses, as `bindery serve` had it.
-    #[arg(long, env = "PROVISIONER_NAME", default_value = names::PROVISIONER, value_name = "NAME")]
-    pub provisioner_name: String,
-
-    /// The id of the installation, as `bindery serve` had it [default: the uid of namespace kube-system].
-    #[arg(long, env = "INSTANCE", value_name = "ID")]
-    pub instance: Option<String>,
-
-    /// The `MutatingWebhookConfiguration` to delete.
-    #[arg(long, default_value = "bindery", value_name = "NAME")]
-    pub webhook_configuration: String,
-
-    /// The namespace of the Lease.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "bindery", value_name = "NAME")]
-    pub namespace: String,
-
-    /// The Lease of the replicas. The command holds it, so that no replica can start its background work.
-    #[arg(long, default_value = "bindery", value_name = "NAME")]
-    pub lease: String,
-
-    /// Continues although the Lease does not exist. Set this only if you know that no replica runs with another Lease.
-    #[arg(long)]
-    pub without_lease: bool,
-
-    /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    /// Prints the script that completes commands, flags and names in a shell.
+    ///
+    /// `kubectl` is the program that kubectl calls to complete `kubectl bindery`. Names of namespaces, claims, archives and
+    /// StorageClasses are read from the cluster.
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(Completion),
+    /// Prints the manual page.
+    #[command(after_help = man::EXAMPLES)]
+    Man(Man),
+    /// Prints the completions of a command line, as kubectl reads them.
+    #[command(name = "__complete", hide = true)]
+    Complete(Complete),
 }
 
 #[cfg(test)]

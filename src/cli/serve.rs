@@ -21,6 +21,10 @@ pub struct Serve {
     #[command(flatten)]
     pub installation: InstallationArgs,
 
+    /// The kubeconfig file [default: $KUBECONFIG, the file ~/.kube/config, or the pod's service account].
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
     /// A share that is mounted in the pod, and the directory where it is mounted. Bindery uses the mount instead of its
     /// own NFS client. Can be repeated.
     #[arg(long, value_name = "SERVER:/SHARE=/PATH")]

@@ -1,6 +1,5 @@
 //! Connects to the API server, and determines the id of the installation.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,7 +7,6 @@ use axum::http::{Request, Response, StatusCode};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::client::retry::RetryPolicy;
 use kube::client::{Body, ClientBuilder};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use tokio::time::Sleep;
 use tower::buffer::BufferLayer;
@@ -17,32 +15,25 @@ use tower::retry::{Policy, RetryLayer};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
 
+use crate::cluster::access::Access;
 use crate::cluster::api_error::{ApiFault, describe};
 use crate::model::volume::Installation;
 
-/// The longest time for one request; for a watch, until it begins.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest time for one request, unless a flag says otherwise; for a watch, until it begins.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most requests in progress. There is no other limit here: API Priority and Fairness decides which requests wait.
 const MAX_CONCURRENT_CALLS: usize = 128;
 /// The pause between two attempts at the start.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
-/// Returns a client for the cluster of the kubeconfig file, else of the environment, else of the pod.
-pub async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client> {
-    let config = match kubeconfig {
-        Some(file) => {
-            let read = Kubeconfig::read_from(&file).with_context(|| format!("--kubeconfig {}", file.display()))?;
-            kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?
-        }
-        None => kube::Config::infer()
-            .await
-            .context("no kubeconfig can be used: set --kubeconfig or KUBECONFIG, or run Bindery in a pod")?,
-    };
+/// Returns a client for the cluster and the user that the access names.
+pub async fn connect(access: &Access) -> Result<Client> {
+    let config = access.config().await?;
     let client =
         ClientBuilder::try_from(config).context("the address or the certificates of the API server are not valid")?;
     let throttled = RetryPolicy::new(Duration::from_millis(50), Duration::from_secs(2), 8, true)?;
     let layers = ServiceBuilder::new()
-        .layer(TimeoutLayer::new(CALL_TIMEOUT))
+        .layer(TimeoutLayer::new(access.timeout.unwrap_or(CALL_TIMEOUT)))
         .layer(RetryLayer::new(RetryThrottled(throttled)))
         // Retries need a service that can be cloned.
         .layer(BufferLayer::new(MAX_CONCURRENT_CALLS))

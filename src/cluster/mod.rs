@@ -7,6 +7,7 @@
 //! cached one may be old, so it is compared with the API server's before a volume is created. The caches of volumes and
 //! claims only select objects. Each decision about one of them is made on the object that the API server has.
 
+pub mod access;
 pub mod api_error;
 pub mod archives;
 pub mod cache;

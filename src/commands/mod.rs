@@ -1,7 +1,14 @@
 //! The commands of the program. Each has a module.
 
+mod age;
+pub mod archives;
 pub mod check;
+pub mod completion;
+mod connect;
 pub mod explain;
+pub mod man;
+pub mod restore;
+mod serialize;
 pub mod serve;
 mod table;
 pub mod uninstall;

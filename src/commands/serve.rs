@@ -15,6 +15,7 @@ use crate::breaker::Breaker;
 use crate::certificate::{CertificateManager, CertificateOptions, Files};
 use crate::cli;
 use crate::cluster::Cluster;
+use crate::cluster::access::Access;
 use crate::cluster::client::{connect, installation, retry_while_unreachable};
 use crate::cluster::lease::Candidate;
 use crate::config::Config;
@@ -185,7 +186,7 @@ async fn prepare(
     registered: watch::Receiver<String>,
 ) -> Result<Prepared> {
     let shared = &flags.installation;
-    let client = connect(shared.kubeconfig.clone()).await?;
+    let client = connect(&Access::of_file(flags.kubeconfig.clone())).await?;
     let installation = || installation(shared.provisioner_name.clone(), shared.instance.clone(), &client);
     let installation = Arc::new(retry_while_unreachable(installation).await?);
     tracing::info!(

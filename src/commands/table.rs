@@ -1,23 +1,130 @@
 //! Prints tables for people.
 
 use std::fmt::Write;
+use std::io::{IsTerminal, stdout};
+
+/// The end of an entry that was cut.
+const CUT: char = '…';
+/// A column that was cut keeps at least this many characters.
+const NARROWEST: usize = 6;
+/// The spaces between two columns.
+const GAP: usize = 2;
 
 /// Returns lines with aligned columns. A column is as wide as its widest entry; the first one has at least `first`
 /// characters. The last column is not padded.
 pub fn aligned<const N: usize>(lines: &[[String; N]], first: usize) -> String {
-    let mut widths: [usize; N] = std::array::from_fn(|column| {
-        let lengths = lines.iter().map(|line| line[column].chars().count());
-        lengths.max().unwrap_or_default()
-    });
-    widths[0] = widths[0].max(first);
+    let mut widths = widths(lines);
+    if let Some(width) = widths.first_mut() {
+        *width = first.max(*width);
+    }
+    print(lines, &widths)
+}
+
+/// Returns lines with aligned columns that fit a terminal of `width` columns: the widest columns are cut. Without a width,
+/// nothing is cut.
+pub fn fitted<L: AsRef<[String]>>(lines: &[L], width: Option<usize>) -> String {
+    let mut widths = widths(lines);
+    if let Some(available) = width {
+        fit(&mut widths, available);
+    }
+    print(lines, &widths)
+}
+
+/// Returns the width of the terminal to which the command prints: from `COLUMNS`, else from the terminal. `None` if the
+/// output is not a terminal.
+pub fn terminal_width() -> Option<usize> {
+    if !stdout().is_terminal() {
+        return None;
+    }
+    let set = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let asked = || {
+        let size = rustix::termios::tcgetwinsize(stdout()).ok()?;
+        Some(usize::from(size.ws_col))
+    };
+    set.or_else(asked).filter(|&width: &usize| width > 0)
+}
+
+fn widths<L: AsRef<[String]>>(lines: &[L]) -> Vec<usize> {
+    let mut widths = Vec::new();
+    for line in lines {
+        let line = line.as_ref();
+        widths.resize(line.len().max(widths.len()), 0);
+        for (entry, width) in line.iter().zip(&mut widths) {
+            *width = entry.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+/// Takes characters from the widest columns, one by one, until all columns fit.
+fn fit(widths: &mut [usize], available: usize) {
+    let gaps = widths.len().saturating_sub(1) * GAP;
+    while widths.iter().sum::<usize>() + gaps > available {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > NARROWEST => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+fn print<L: AsRef<[String]>>(lines: &[L], widths: &[usize]) -> String {
     let mut text = String::new();
     for line in lines {
         let mut row = String::new();
-        for (entry, width) in line.iter().zip(widths) {
-            let _ = write!(row, "{entry:width$}  ");
+        for (entry, &width) in line.as_ref().iter().zip(widths) {
+            let _ = write!(row, "{:width$}{:GAP$}", cut(entry, width), "");
         }
         text += row.trim_end();
         text.push('\n');
     }
     text
+}
+
+fn cut(entry: &str, width: usize) -> String {
+    if entry.chars().count() <= width {
+        return entry.to_owned();
+    }
+    let kept = entry.chars().take(width.saturating_sub(1));
+    kept.chain([CUT]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(lines: &[&[&str]]) -> Vec<Vec<String>> {
+        let line = |line: &&[&str]| line.iter().map(|&entry| entry.to_owned()).collect();
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn the_widest_columns_are_cut_until_the_line_fits() {
+        let table = lines(&[
+            &["NAME", "SIZE", "DIRECTORY"],
+            &["data-1", "10Gi", "archived-team-a-data"],
+        ]);
+        assert_eq!(
+            fitted(&table, Some(30)),
+            "NAME    SIZE  DIRECTORY\ndata-1  10Gi  archived-team-a…\n"
+        );
+        assert_eq!(
+            fitted(&table, Some(32)),
+            fitted(&table, Some(30)).replace("team-a…", "team-a-d…")
+        );
+        let whole = "NAME    SIZE  DIRECTORY\ndata-1  10Gi  archived-team-a-data\n";
+        for width in [Some(34), Some(500), None] {
+            assert_eq!(fitted(&table, width), whole);
+        }
+    }
+
+    #[test]
+    fn a_column_keeps_some_characters_in_the_narrowest_terminal() {
+        let table = lines(&[&["äöüäöüäöü", "short", "0123456789"]]);
+        assert_eq!(fitted(&table, Some(1)), "äöüäö…  short  01234…\n");
+    }
+
+    #[test]
+    fn a_table_without_lines_is_empty() {
+        assert_eq!(fitted(&lines(&[]), Some(10)), "");
+    }
 }

@@ -17,6 +17,12 @@ pub const ARCHIVE_FINALIZER: &str = "bindery.dev/archive";
 /// The name of the definition of archives in the API.
 pub const ARCHIVES: &str = "archives.bindery.dev";
 
+/// The API group of archives.
+pub const GROUP: &str = "bindery.dev";
+
+/// The kind of the objects of archives.
+pub const ARCHIVE_KIND: &str = "Archive";
+
 /// The name of the webhook in each configuration. Users read it when the webhook refuses a claim.
 pub const WEBHOOK: &str = "claims.bindery.dev";
 

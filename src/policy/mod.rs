@@ -24,6 +24,7 @@ mod mount_options;
 pub mod other_installation;
 pub mod reconcile;
 pub mod restore;
+pub mod restore_claim;
 pub mod selectors;
 pub mod settings;
 pub mod shared_directory;

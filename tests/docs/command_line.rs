@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use bindery::cli::Cli;
-use clap::{Arg, ArgAction, Command, CommandFactory};
+use bindery::cli::{Cli, ClusterArgs};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory};
 
 use super::page::check_part;
 
@@ -12,13 +12,22 @@ fn the_page_of_the_command_line_has_every_flag() {
     let mut cli = Cli::command();
     cli.build();
     let mut text = String::new();
-    for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
-        describe(&mut text, command);
+    let shared = ClusterArgs::augment_args(Command::new("shared"));
+    let shared: Vec<String> = shared.get_arguments().map(row).collect();
+    let is_shown = |command: &&Command| command.get_name() != "help" && !command.is_hide_set();
+    for command in cli.get_subcommands().filter(is_shown) {
+        describe(&mut text, command, &shared);
     }
+    let _ = writeln!(
+        text,
+        "### Flags of the cluster\n\nThe flags of kubectl that choose the cluster and the user.\n"
+    );
+    let _ = writeln!(text, "{}\n{}", header("flag"), shared.join("\n"));
     check_part("docs/cli.md", "command line", text.trim_end_matches('\n'));
 }
 
-fn describe(text: &mut String, command: &Command) {
+/// Describes a command. Its rows that are in `shared`, too, are described once for all commands.
+fn describe(text: &mut String, command: &Command, shared: &[String]) {
     let about = command.get_long_about().or_else(|| command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
     let paragraphs: Vec<String> = about
@@ -41,14 +50,41 @@ fn describe(text: &mut String, command: &Command) {
         if args.is_empty() {
             continue;
         }
-        let _ = writeln!(text, "| {title} | environment | default | meaning |\n|---|---|---|---|");
-        for arg in args {
-            let (meaning, default) = meaning(arg);
-            let row = format!("| {} | {} | {default} | {meaning} |", spelling(arg), environment(arg));
-            let _ = writeln!(text, "{}", row.replace("|  |", "| |").replace("|  |", "| |"));
+        let rows: Vec<String> = args.into_iter().map(row).collect();
+        // `serve` has one of these flags only.
+        let has_all = shared.last().is_some_and(|last| rows.contains(last));
+        let own: Vec<&str> = rows
+            .iter()
+            .filter(|row| !has_all || !shared.contains(row))
+            .map(String::as_str)
+            .collect();
+        if !own.is_empty() {
+            let _ = writeln!(text, "{}\n{}\n", header(title), own.join("\n"));
         }
-        text.push('\n');
+        if has_all {
+            let _ = writeln!(text, "And the [flags of the cluster](#flags-of-the-cluster).\n");
+        }
     }
+    if let Some(examples) = command.get_after_help() {
+        let examples = examples.to_string();
+        let lines: Vec<&str> = examples
+            .lines()
+            .skip(1)
+            .map(|line| line.strip_prefix("  ").unwrap_or(line))
+            .collect();
+        let _ = writeln!(text, "```sh\n{}\n```\n", lines.join("\n"));
+    }
+}
+
+fn header(title: &str) -> String {
+    format!("| {title} | environment | default | meaning |\n|---|---|---|---|")
+}
+
+/// Returns the row of a table for an argument or a flag.
+fn row(arg: &Arg) -> String {
+    let (meaning, default) = meaning(arg);
+    let row = format!("| {} | {} | {default} | {meaning} |", spelling(arg), environment(arg));
+    row.replace("|  |", "| |").replace("|  |", "| |")
 }
 
 /// Returns the names and the value of a flag, such as `-n, --namespace NAMESPACE`.
@@ -84,7 +120,8 @@ fn meaning(arg: &Arg) -> (String, String) {
     if arg.get_action().takes_values() {
         for value in arg.get_possible_values() {
             let help = value.get_help().map(ToString::to_string).unwrap_or_default();
-            let _ = write!(text, " `{}`: {}", value.get_name(), full_stop(&help));
+            let colon = if help.is_empty() { "" } else { ": " };
+            let _ = write!(text, " `{}`{colon}{}", value.get_name(), full_stop(&help));
         }
     }
     if arg.is_required_set() {

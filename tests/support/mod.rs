@@ -18,6 +18,7 @@ mod namespace;
 pub mod network;
 pub mod nfs;
 pub mod other_webhook;
+pub mod plugin;
 pub mod relay;
 pub mod scene;
 pub mod wait;

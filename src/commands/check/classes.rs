@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use crate::cli;
-use crate::cluster::client::connect;
+use crate::commands::connect::connect;
 use crate::model::names;
 use crate::model::names::annotation;
 use crate::policy::annotations::enabled;
@@ -23,10 +23,10 @@ pub async fn check(flags: cli::Check) -> Result<bool> {
         mut classes,
         namespace,
         provisioner_name,
-        kubeconfig,
+        cluster,
         server: _,
     } = flags;
-    let client = connect(kubeconfig).await?;
+    let client = connect(cluster).await?;
     let storage_classes: Api<StorageClass> = Api::all(client.clone());
     if classes.is_empty() {
         let all = storage_classes.list(&ListParams::default()).await;

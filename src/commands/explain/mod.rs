@@ -14,7 +14,9 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 use self::reader::Reader;
 use crate::cli::{self, Output};
-use crate::cluster::client::{connect, installation};
+use crate::cluster::client::installation;
+use crate::commands::connect::connect;
+use crate::commands::serialize;
 use crate::config::check_defaults;
 use crate::policy::explain::{Explanation, Outcome};
 
@@ -27,11 +29,12 @@ pub async fn explain(flags: cli::Explain) -> Result<bool> {
         output,
         webhook_configuration,
         installation: shared,
+        cluster,
     } = flags;
     let defaults = check_defaults(&shared)?;
     // The file is read first, so that its mistakes are reported even if the cluster cannot be reached.
     let new_claims = file.as_deref().map(read).transpose()?;
-    let client = connect(shared.kubeconfig).await?;
+    let client = connect(cluster).await?;
     let installation = installation(shared.provisioner_name, shared.instance, &client).await?;
     let or_default = |namespace: Option<String>| namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     let reader = Reader::new(client.clone(), installation, defaults, webhook_configuration);
@@ -51,7 +54,8 @@ pub async fn explain(flags: cli::Explain) -> Result<bool> {
         }
     }
     let text = match output {
-        Output::Json => serde_json::to_string_pretty(&explanations)? + "\n",
+        Output::Json => serialize::json(&explanations)?,
+        Output::Yaml => serialize::yaml(&explanations)?,
         Output::Text if brief => print::list(&explanations),
         Output::Text => {
             let texts: Vec<_> = explanations.iter().map(print::full).collect();

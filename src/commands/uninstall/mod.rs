@@ -17,9 +17,10 @@ use kube::{Api, Client};
 use self::archives::Archives;
 use self::volumes::Volumes;
 use crate::cli;
-use crate::cluster::client::{connect, installation};
+use crate::cluster::client::installation;
 use crate::cluster::lease::{Term, holder};
 use crate::cluster::patch;
+use crate::commands::connect::connect;
 use crate::model::directory::Directory;
 use crate::model::names;
 use crate::model::volume::Volume;
@@ -37,9 +38,9 @@ pub async fn uninstall(flags: cli::Uninstall) -> Result<bool> {
         namespace,
         lease,
         without_lease,
-        kubeconfig,
+        cluster,
     } = flags;
-    let client = connect(kubeconfig).await?;
+    let client = connect(cluster).await?;
     let installation = installation(provisioner_name, instance, &client).await?;
     let uninstall = Uninstall {
         archives: Archives::new(client.clone(), installation.clone(), dry_run),

@@ -95,6 +95,15 @@ impl Archive {
         now.filter(|path| !path.is_empty()).unwrap_or(&self.spec.directory)
     }
 
+    /// When the archive will be removed, as last seen; `None` if never.
+    pub fn expires(&self) -> Option<Timestamp> {
+        let time = match &self.status {
+            Some(status) => status.expires_at.as_ref(),
+            None => self.spec.expires_at.as_ref(),
+        };
+        time.map(|time| time.0)
+    }
+
     /// Since when the directory is missing; `None` if it is not.
     pub fn missing_since(&self) -> Option<Timestamp> {
         let status = self.status.as_ref()?;

@@ -21,6 +21,7 @@ use self::connection::Versions;
 use self::directories::Directories;
 use self::report::{Finding, Line, Report, Step};
 use crate::cli::{NfsUserArgs, Output, ServerArgs};
+use crate::commands::serialize;
 use crate::config::ServerToCheck;
 use crate::model::directory::{NfsVersion, Share};
 use crate::ops::tasks::shutdown_signal;
@@ -70,7 +71,8 @@ pub async fn check(checked: ServerToCheck, flags: ServerArgs) -> Result<bool> {
     }
     report.complete(Step::ALL.into_iter().filter(|step| !is_mount || step.is_for_mounts()));
     let text = match flags.output {
-        Output::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Output::Json => serialize::json(&report)?,
+        Output::Yaml => serialize::yaml(&report)?,
         Output::Text => report.text(),
     };
     // This fails if the program at the other end has closed the pipe.
