@@ -24,6 +24,8 @@ mod chart;
 mod check_server;
 /// Deleting a claim: delete, archive, retain.
 mod cleanup;
+/// The page of `kubectl bindery console`, in a browser.
+mod console;
 /// A crash at each crash point. Needs the feature `failpoints`, which `make test` sets.
 #[cfg(feature = "failpoints")]
 mod crash_points;

@@ -59,6 +59,7 @@ fn the_help_has_the_words_of_kubectl_and_examples() {
         "check",
         "archives",
         "restore",
+        "console",
         "uninstall",
         "completion",
         "man",
@@ -152,7 +153,7 @@ async fn a_context_chooses_cluster_and_namespace() {
 fn the_manual_page_has_every_command() {
     let plugin = Plugin::install();
     let page = plugin.bindery(&["man"]).success();
-    for section in ["KUBECTL BINDERY ARCHIVES", "KUBECTL BINDERY RESTORE"] {
+    for section in ["KUBECTL BINDERY ARCHIVES", "KUBECTL BINDERY CONSOLE"] {
         assert!(
             page.lines()
                 .any(|line| line == format!(".SH \"{section}\"") || line == format!(".SH {section}")),

@@ -5,6 +5,7 @@ mod archives;
 mod check;
 mod cluster;
 mod completion;
+mod console;
 mod explain;
 mod installation;
 mod man;
@@ -21,6 +22,7 @@ pub use self::archives::Archives;
 pub use self::check::{Check, ServerArgs};
 pub use self::cluster::{ClusterArgs, NamespaceArgs};
 pub use self::completion::{Complete, Completion, Shell};
+pub use self::console::Console;
 pub use self::explain::Explain;
 pub use self::installation::InstallationArgs;
 pub use self::man::Man;
@@ -87,6 +89,12 @@ pub enum Command {
     /// 2 if something could not be read.
     #[command(after_help = restore::EXAMPLES)]
     Restore(Restore),
+    /// Serves a page for a browser on this machine: shares, volumes, archives, claims that wait, and problems.
+    ///
+    /// The page shows what the user of the kubeconfig may read, and changes nothing. Only this machine can open it, at an
+    /// address that contains a secret. It ends with Ctrl-C.
+    #[command(after_help = console::EXAMPLES)]
+    Console(Console),
     /// Removes Bindery's finalizer from all volumes and archives, and deletes the webhook configuration, so that Bindery
     /// can be removed from the cluster.
     ///

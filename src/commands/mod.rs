@@ -5,6 +5,7 @@ pub mod archives;
 pub mod check;
 pub mod completion;
 mod connect;
+pub mod console;
 pub mod explain;
 pub mod man;
 pub mod restore;

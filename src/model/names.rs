@@ -17,6 +17,9 @@ pub const ARCHIVE_FINALIZER: &str = "bindery.dev/archive";
 /// The name of the definition of archives in the API.
 pub const ARCHIVES: &str = "archives.bindery.dev";
 
+/// The `ConfigMap` in Bindery's namespace with the space of the shares.
+pub const SHARES: &str = "bindery-shares";
+
 /// The API group of archives.
 pub const GROUP: &str = "bindery.dev";
 

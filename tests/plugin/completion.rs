@@ -23,7 +23,7 @@ async fn kubectl_completes_commands_flags_and_names_of_the_cluster() {
     scene.bound(scene.claim("live")).await;
 
     let commands = completed(&plugin, &[""]);
-    for command in ["explain", "archives", "restore"] {
+    for command in ["explain", "archives", "restore", "console"] {
         assert!(commands.contains(&command.to_owned()), "{commands:?}");
     }
     assert!(

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bed;
 pub mod bindery;
 pub mod bindfs;
+pub mod browser;
 pub mod caller;
 pub mod directories;
 pub mod disk;

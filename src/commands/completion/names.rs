@@ -34,13 +34,14 @@ enum Names {
 }
 
 /// The kinds of names that the arguments of commands take: command (any, if empty), argument, kind.
-const ARGUMENTS: [(&str, &str, Names); 9] = [
+const ARGUMENTS: [(&str, &str, Names); 10] = [
     ("archives", "name", Names::Archives),
     ("restore", "archive", Names::Archives),
     ("restore", "class", Names::Classes),
     ("explain", "claim", Names::Claims),
     ("check", "classes", Names::Classes),
     ("", "namespace", Names::Namespaces),
+    ("", "bindery_namespace", Names::Namespaces),
     ("", "context", Names::Contexts),
     ("", "cluster", Names::Clusters),
     ("", "user", Names::Users),

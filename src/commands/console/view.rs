@@ -1,0 +1,573 @@
+//! Makes of the objects what the page shows. Pure: the page only prints it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt;
+use serde::Serialize;
+
+use super::objects::{Objects, Readable};
+use super::shares;
+use crate::commands::archives::{print, read};
+use crate::commands::{age, serialize};
+use crate::model::archive::Archive;
+use crate::model::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
+use crate::model::names::{CONTROLLER, GROUP};
+use crate::model::quantity;
+use crate::model::volume::Volume;
+use crate::policy::restore_claim::{Wishes, restore_claim};
+
+/// A warning that is older than this is not a problem any more.
+const RECENT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
+
+/// All that the page shows.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    cluster: String,
+    /// The namespace that is shown; missing: all.
+    namespace: Option<String>,
+    notes: Vec<String>,
+    waiting: Section<Waiting>,
+    servers: Section<Server>,
+    shares: Section<shares::Share>,
+    volumes: Section<ClaimRow>,
+    archives: Section<ArchiveRow>,
+}
+
+/// A table of the page, or why it is not there.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Section<T> {
+    Rows(Vec<T>),
+    Unreadable(String),
+}
+
+impl<T> Section<T> {
+    fn of(rows: Readable<Vec<T>>) -> Self {
+        match rows {
+            Ok(rows) => Self::Rows(rows),
+            Err(why) => Self::Unreadable(why),
+        }
+    }
+}
+
+/// A claim without a bound volume.
+#[derive(Debug, PartialEq, Serialize)]
+struct Waiting {
+    namespace: String,
+    claim: String,
+    class: String,
+    age: String,
+    why: String,
+}
+
+/// An NFS server, as the cluster knows it.
+#[derive(Debug, PartialEq, Serialize)]
+struct Server {
+    name: String,
+    volumes: usize,
+    /// The last warning about an object on this server.
+    problem: Option<Problem>,
+}
+
+/// A warning of Bindery.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Problem {
+    object: String,
+    message: String,
+    age: String,
+}
+
+/// A claim with a volume.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ClaimRow {
+    namespace: String,
+    claim: String,
+    class: String,
+    size: String,
+    /// The size in bytes, for sums.
+    bytes: Option<u64>,
+    used_bytes: Option<u64>,
+    status: String,
+    age: String,
+    volume: String,
+    /// `server:/share/directory`, if the volume could be read.
+    place: Option<String>,
+    on_delete: Option<String>,
+}
+
+/// An archive.
+#[derive(Debug, PartialEq, Serialize)]
+struct ArchiveRow {
+    namespace: String,
+    name: String,
+    claim: String,
+    size: String,
+    archived: String,
+    expires: String,
+    phase: String,
+    place: String,
+    /// The claim that gets the data back, in YAML.
+    manifest: Option<String>,
+    /// Why there is none.
+    why: Option<String>,
+}
+
+/// Returns what the page shows.
+pub fn of(objects: &Objects, now: Timestamp) -> View {
+    let facts = Facts::new(objects, now);
+    let own: Readable<Vec<&PersistentVolumeClaim>> = match &objects.claims {
+        Ok(claims) => Ok(claims.iter().filter(|claim| facts.is_of_bindery(claim)).collect()),
+        Err(why) => Err(why.clone()),
+    };
+    let archives = objects.archives.clone();
+    View {
+        cluster: objects.cluster.clone(),
+        namespace: objects.namespace.clone(),
+        notes: notes(objects),
+        waiting: Section::of(own.clone().map(|own| facts.waiting(&own))),
+        servers: Section::Rows(facts.servers()),
+        shares: Section::Rows(shares::of(objects, &facts.all_shares(), now)),
+        volumes: Section::of(own.map(|own| facts.volumes(&own))),
+        archives: Section::of(archives.map(|archives| archive_rows(archives, now))),
+    }
+}
+
+/// Returns sentences about what the page cannot show.
+fn notes(objects: &Objects) -> Vec<String> {
+    let mut notes = Vec::from_iter(objects.why_one_namespace.clone());
+    if let Err(why) = &objects.volumes {
+        notes.push(format!("Directories and use of volumes are not shown: {why}."));
+    }
+    if let Err(why) = &objects.events {
+        notes.push(format!("Reasons and problems are not shown: {why}."));
+    }
+    if let Err(why) = &objects.classes {
+        notes.push(format!("StorageClasses are not shown: {why}."));
+    }
+    notes
+}
+
+/// The objects by their names.
+struct Facts<'a> {
+    objects: &'a Objects,
+    now: Timestamp,
+    volumes: BTreeMap<String, Volume>,
+    /// The volumes as they are written, for their annotations.
+    written: HashMap<String, &'a PersistentVolume>,
+    /// The newest Event about each object, by its uid.
+    events: HashMap<&'a str, &'a Event>,
+    /// The newest Event of Bindery about each object, by its uid, if that is a warning. A later Event says that the object
+    /// needs nothing any more.
+    warnings: HashMap<&'a str, &'a Event>,
+}
+
+impl<'a> Facts<'a> {
+    fn new(objects: &'a Objects, now: Timestamp) -> Self {
+        let written = objects.volumes.iter().flatten();
+        let written: HashMap<_, _> = written.map(|volume| (volume.name_any(), volume)).collect();
+        let read = written
+            .iter()
+            .map(|(name, volume)| (name.clone(), Volume::read(volume)));
+        let of_bindery = |volume: &Volume| {
+            volume
+                .maker
+                .as_ref()
+                .is_some_and(|maker| maker.provisioner == objects.provisioner)
+        };
+        let (mut events, mut warnings) = (HashMap::new(), HashMap::new());
+        for event in objects.events.iter().flatten() {
+            let Some(uid) = event.regarding.as_ref().and_then(|about| about.uid.as_deref()) else {
+                continue;
+            };
+            keep_newest(&mut events, uid, event);
+            if event.reporting_controller.as_deref() == Some(CONTROLLER) {
+                keep_newest(&mut warnings, uid, event);
+            }
+        }
+        warnings.retain(|_, event| event.type_.as_deref() == Some("Warning"));
+        Self {
+            objects,
+            now,
+            volumes: read.filter(|(_, volume)| of_bindery(volume)).collect(),
+            written,
+            events,
+            warnings,
+        }
+    }
+
+    /// Whether Bindery serves a claim: it says so, or its class does.
+    fn is_of_bindery(&self, claim: &PersistentVolumeClaim) -> bool {
+        let given = claim.annotations().get(STORAGE_PROVISIONER);
+        given == Some(&self.objects.provisioner) || self.class(claim).is_some()
+    }
+
+    /// Returns the class of a claim, if it is one of Bindery's.
+    fn class(&self, claim: &PersistentVolumeClaim) -> Option<&'a k8s_openapi::api::storage::v1::StorageClass> {
+        let name = class_name(claim);
+        let mut classes = self.objects.classes.iter().flatten();
+        classes.find(|class| class.name_any() == name && class.provisioner == self.objects.provisioner)
+    }
+
+    fn waiting(&self, claims: &[&PersistentVolumeClaim]) -> Vec<Waiting> {
+        let waits = claims.iter().filter(|claim| phase(claim) != "Bound");
+        let row = |claim: &&PersistentVolumeClaim| Waiting {
+            namespace: claim.namespace().unwrap_or_default(),
+            claim: claim.name_any(),
+            class: class_name(claim),
+            age: self.age(claim),
+            why: self.why(claim),
+        };
+        let mut rows: Vec<_> = waits.map(row).collect();
+        rows.sort_by(|one, other| (&one.namespace, &one.claim).cmp(&(&other.namespace, &other.claim)));
+        rows
+    }
+
+    /// Returns why a claim waits: the newest warning of Bindery, else the newest Event.
+    fn why(&self, claim: &PersistentVolumeClaim) -> String {
+        let uid = claim.uid().unwrap_or_default();
+        let event = self
+            .warnings
+            .get(uid.as_str())
+            .or_else(|| self.events.get(uid.as_str()));
+        let said = event.and_then(|event| event.note.clone());
+        said.unwrap_or_else(|| "No Event says why.".to_owned())
+    }
+
+    /// Returns the servers of all shares, with the newest recent warning about an object of each.
+    fn servers(&self) -> Vec<Server> {
+        let mut servers: BTreeMap<String, Server> = BTreeMap::new();
+        let mut newest: HashMap<String, Timestamp> = HashMap::new();
+        for ((server, _), _) in self.all_shares() {
+            let row = Server {
+                name: server.clone(),
+                volumes: 0,
+                problem: None,
+            };
+            servers.entry(server).or_insert(row);
+        }
+        for volume in self.volumes.values() {
+            let Ok(record) = &volume.record else { continue };
+            if let Some(row) = servers.get_mut(record.share.server()) {
+                row.volumes += 1;
+            }
+        }
+        for (server, uid) in self.objects_on_servers() {
+            let Some(&event) = self.warnings.get(uid.as_str()) else {
+                continue;
+            };
+            let at = time_of(event);
+            let is_recent = self.now.duration_since(at) <= RECENT;
+            if !is_recent || newest.get(&server).is_some_and(|known| *known >= at) {
+                continue;
+            }
+            if let Some(row) = servers.get_mut(&server) {
+                row.problem = Some(self.problem(event));
+                newest.insert(server, at);
+            }
+        }
+        servers.into_values().collect()
+    }
+
+    fn problem(&self, event: &Event) -> Problem {
+        let about = event.regarding.clone().unwrap_or_default();
+        let (kind, name) = (about.kind.unwrap_or_default(), about.name.unwrap_or_default());
+        let object = match about.namespace.filter(|namespace| !namespace.is_empty()) {
+            Some(namespace) => format!("{kind} {namespace}/{name}"),
+            None => format!("{kind} {name}"),
+        };
+        Problem {
+            object,
+            message: event.note.clone().unwrap_or_default(),
+            age: age::since(time_of(event), self.now),
+        }
+    }
+
+    /// Returns the uids of objects, each with the server that it needs.
+    fn objects_on_servers(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for volume in self.volumes.values() {
+            if let Ok(record) = &volume.record {
+                all.push((record.share.server().to_owned(), volume.uid.clone()));
+            }
+        }
+        for claim in self.objects.claims.iter().flatten() {
+            let server = self
+                .class(claim)
+                .and_then(|class| class.parameters.as_ref()?.get("server").cloned());
+            let of_volume = || {
+                let name = claim.spec.as_ref()?.volume_name.as_ref()?;
+                let record = self.volumes.get(name)?.record.as_ref().ok()?;
+                Some(record.share.server().to_owned())
+            };
+            all.extend(of_volume().or(server).zip(claim.uid()));
+        }
+        for archive in self.objects.archives.iter().flatten() {
+            all.extend(Some(archive.spec.server.clone()).zip(archive.uid()));
+        }
+        all
+    }
+
+    /// Returns all shares that an object names, as server and path, and how many volumes each has.
+    fn all_shares(&self) -> BTreeMap<(String, String), usize> {
+        let mut shares = BTreeMap::new();
+        for class in self.objects.classes.iter().flatten() {
+            let parameters = class.parameters.iter().flatten();
+            let find = |key: &str| {
+                parameters
+                    .clone()
+                    .find(|(name, _)| *name == key)
+                    .map(|(_, value)| value.clone())
+            };
+            if let (true, Some(share)) = (
+                class.provisioner == self.objects.provisioner,
+                find("server").zip(find("share")),
+            ) {
+                shares.entry(share).or_insert(0);
+            }
+        }
+        for archive in self.objects.archives.iter().flatten() {
+            shares
+                .entry((archive.spec.server.clone(), archive.spec.share.clone()))
+                .or_insert(0);
+        }
+        for volume in self.volumes.values() {
+            if let Ok(record) = &volume.record {
+                let share = (record.share.server().to_owned(), record.share.path().to_owned());
+                *shares.entry(share).or_insert(0) += 1;
+            }
+        }
+        shares
+    }
+
+    fn volumes(&self, claims: &[&PersistentVolumeClaim]) -> Vec<ClaimRow> {
+        let row = |claim: &&PersistentVolumeClaim| {
+            let name = claim
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.volume_name.clone())
+                .unwrap_or_default();
+            let volume = self.volumes.get(&name);
+            let record = volume.and_then(|volume| volume.record.as_ref().ok());
+            let size = size(claim);
+            ClaimRow {
+                namespace: claim.namespace().unwrap_or_default(),
+                claim: claim.name_any(),
+                class: class_name(claim),
+                bytes: quantity::bytes(&size).and_then(|bytes| bytes.try_into().ok()),
+                size,
+                used_bytes: self.written.get(&name).and_then(|volume| used(volume)),
+                status: status(claim),
+                age: self.age(claim),
+                volume: name,
+                place: record
+                    .map(|record| format!("{}:{}", record.share.server(), record.share.join(&record.directory))),
+                on_delete: record.map(|record| record.on_delete.to_string()),
+            }
+        };
+        let bound = claims.iter().filter(|claim| phase(claim) == "Bound");
+        let mut rows: Vec<_> = bound.map(row).collect();
+        rows.sort_by(|one, other| (&one.namespace, &one.claim).cmp(&(&other.namespace, &other.claim)));
+        rows
+    }
+
+    fn age(&self, claim: &PersistentVolumeClaim) -> String {
+        let created = claim.creation_timestamp();
+        created.map(|time| age::since(time.0, self.now)).unwrap_or_default()
+    }
+}
+
+fn keep_newest<'a>(events: &mut HashMap<&'a str, &'a Event>, uid: &'a str, event: &'a Event) {
+    let known = events.entry(uid).or_insert(event);
+    if time_of(event) > time_of(known) {
+        *known = event;
+    }
+}
+
+/// Returns when an Event was last observed.
+fn time_of(event: &Event) -> Timestamp {
+    let series = event.series.as_ref().map(|series| series.last_observed_time.0);
+    let single = event.event_time.as_ref().map(|time| time.0);
+    // What older clients wrote.
+    let old = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
+    series.or(single).or(old).unwrap_or_default()
+}
+
+fn class_name(claim: &PersistentVolumeClaim) -> String {
+    let written = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+    written
+        .or_else(|| claim.annotations().get(BETA_CLASS).cloned())
+        .unwrap_or_default()
+}
+
+fn phase(claim: &PersistentVolumeClaim) -> &str {
+    let status = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    status.unwrap_or("Pending")
+}
+
+fn status(claim: &PersistentVolumeClaim) -> String {
+    if claim.metadata.deletion_timestamp.is_some() {
+        return "Terminating".to_owned();
+    }
+    phase(claim).to_owned()
+}
+
+/// Returns the size of a claim: what it has, else what it has requested.
+fn size(claim: &PersistentVolumeClaim) -> String {
+    let has = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.capacity.as_ref()?.get("storage"));
+    let wants = || {
+        let resources = claim.spec.as_ref()?.resources.as_ref()?;
+        resources.requests.as_ref()?.get("storage")
+    };
+    has.or_else(wants).map(|size| size.0.clone()).unwrap_or_default()
+}
+
+/// Returns the bytes that a volume uses, if Bindery has measured them.
+fn used(volume: &PersistentVolume) -> Option<u64> {
+    let text = volume.annotations().get(&format!("{GROUP}/usage"))?;
+    let usage: serde_json::Value = serde_json::from_str(text).ok()?;
+    usage["bytes"].as_u64()
+}
+
+fn archive_rows(mut archives: Vec<Archive>, now: Timestamp) -> Vec<ArchiveRow> {
+    read::sort(&mut archives);
+    let row = |archive: &Archive| {
+        let spec = &archive.spec;
+        let manifest = restore_claim(archive, &Wishes::default(), now)
+            .and_then(|claim| serialize::yaml(&claim).map_err(|error| error.to_string()));
+        let (manifest, why) = match manifest {
+            Ok(manifest) => (Some(manifest), None),
+            Err(why) => (None, Some(why)),
+        };
+        ArchiveRow {
+            namespace: archive.namespace().unwrap_or_default(),
+            name: archive.name_any(),
+            claim: print::claim(archive),
+            size: spec.capacity.clone().unwrap_or_default(),
+            archived: age::since(spec.archived_at.0, now),
+            expires: print::expires(archive, now),
+            phase: print::phase(archive),
+            place: format!(
+                "{}:{}/{}",
+                spec.server,
+                spec.share.trim_end_matches('/'),
+                archive.current_directory()
+            ),
+            manifest,
+            why,
+        }
+    };
+    archives.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: &str = "2026-11-30T12:00:00Z";
+
+    fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn event(kind: &str, by: &str, time: &str, note: &str) -> Event {
+        from(json!({
+            "metadata": {"name": note}, "type": kind, "reportingController": by, "eventTime": time, "note": note,
+            "regarding": {"kind": "PersistentVolumeClaim", "namespace": "team-a", "name": "data", "uid": "u"},
+        }))
+    }
+
+    fn objects(events: Vec<Event>) -> Objects {
+        let claim = json!({
+            "metadata": {"name": "data", "namespace": "team-a", "uid": "u", "creationTimestamp": "2026-11-30T11:59:00Z"},
+            "spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}},
+        });
+        let other = json!({"metadata": {"name": "other", "namespace": "team-a"}, "spec": {"storageClassName": "slow"}});
+        let class = |name: &str, provisioner: &str, server: &str| {
+            from(json!({
+                "metadata": {"name": name}, "provisioner": provisioner, "parameters": {"server": server, "share": "/export"},
+            }))
+        };
+        Objects {
+            cluster: String::new(),
+            namespace: None,
+            why_one_namespace: None,
+            provisioner: "bindery.dev/nfs".to_owned(),
+            claims: Ok(vec![from(claim), from(other)]),
+            volumes: Ok(Vec::new()),
+            classes: Ok(vec![
+                class("fast", "bindery.dev/nfs", "nas1"),
+                class("slow", "example.com/nfs", "nas2"),
+            ]),
+            archives: Ok(Vec::new()),
+            events: Ok(events),
+            shares: Ok(None),
+        }
+    }
+
+    /// Returns why the claim waits, and the message about the only server.
+    fn shown(events: Vec<Event>) -> (String, Option<String>) {
+        let view = of(&objects(events), NOW.parse().unwrap());
+        let (Section::Rows(waiting), Section::Rows(servers)) = (view.waiting, view.servers) else {
+            panic!("all is readable");
+        };
+        assert_eq!(
+            (waiting.len(), waiting[0].claim.as_str()),
+            (1, "data"),
+            "only claims of Bindery"
+        );
+        assert_eq!(
+            (servers.len(), servers[0].name.as_str()),
+            (1, "nas1"),
+            "only servers of Bindery"
+        );
+        let problem = servers[0].problem.as_ref();
+        (waiting[0].why.clone(), problem.map(|problem| problem.message.clone()))
+    }
+
+    #[test]
+    fn the_newest_warning_of_bindery_says_why_a_claim_waits_and_that_its_server_has_a_problem() {
+        let down = || event("Warning", "bindery", "2026-11-30T11:59:30.000000Z", "down");
+        let older = || event("Warning", "bindery", "2026-11-30T11:59:10.000000Z", "older");
+        let other = || {
+            event(
+                "Normal",
+                "persistentvolume-controller",
+                "2026-11-30T11:59:50.000000Z",
+                "waits",
+            )
+        };
+        let later = || event("Normal", "bindery", "2026-11-30T11:59:40.000000Z", "provisioned");
+        let old = || event("Warning", "bindery", "2026-11-30T11:00:00.000000Z", "old");
+        let none = "No Event says why.";
+        let table = [
+            (vec![], none, None),
+            (vec![older(), down()], "down", Some("down")),
+            (vec![down(), older(), other()], "down", Some("down")),
+            (vec![other()], "waits", None),
+            (vec![down(), later()], "provisioned", None),
+            (vec![old()], "old", None),
+        ];
+        for (events, why, problem) in table {
+            assert_eq!(shown(events), (why.to_owned(), problem.map(str::to_owned)));
+        }
+    }
+
+    #[test]
+    fn the_last_repetition_of_an_event_counts() {
+        let mut repeated = event("Warning", "bindery", "2026-11-30T11:00:00.000000Z", "repeated");
+        repeated.series = Some(from(
+            json!({"count": 9, "lastObservedTime": "2026-11-30T11:59:00.000000Z"}),
+        ));
+        assert_eq!(shown(vec![repeated]).1.as_deref(), Some("repeated"));
+    }
+}
