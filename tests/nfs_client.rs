@@ -12,6 +12,7 @@ mod outages;
 mod retryable_errors;
 mod space;
 mod trees;
+mod usage;
 /// The behavior of `NFSv3`, which has neither sessions nor VERIFY.
 mod version_3;
 

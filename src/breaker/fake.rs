@@ -11,7 +11,9 @@ use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
-use crate::storage::{Existing, Fault, Found, Made, Moved, Outcome, Removed, Space, Tree};
+use crate::storage::{
+    Existing, ExistingLimit, Fault, Found, Made, Measured, Measurement, Moved, Outcome, Pace, Removed, Space, Tree,
+};
 
 /// The behavior of a server. Servers without one work.
 #[derive(Clone, Copy, PartialEq)]
@@ -168,7 +170,36 @@ impl Storage for Fake {
         self.answer(share, deadline, Vec::new()).await
     }
 
-    async fn space(&self, share: &Share, deadline: Instant) -> Result<Option<Space>, StorageError> {
+    async fn space(
+        &self,
+        share: &Share,
+        _: Option<&Directory>,
+        deadline: Instant,
+    ) -> Result<Option<Space>, StorageError> {
         self.answer(share, deadline, None).await
+    }
+
+    async fn limit_size(
+        &self,
+        share: &Share,
+        _: &Directory,
+        _: Identity,
+        _: u64,
+        _: ExistingLimit,
+        deadline: Instant,
+    ) -> Result<(), StorageError> {
+        self.answer(share, deadline, ()).await
+    }
+
+    async fn measure(
+        &self,
+        share: &Share,
+        _: &Directory,
+        _: Identity,
+        _: &Measurement,
+        _: &dyn Pace,
+        deadline: Instant,
+    ) -> Result<Measured, StorageError> {
+        self.answer(share, deadline, Measured::Missing).await
     }
 }

@@ -79,6 +79,16 @@ choices! {
 }
 
 choices! {
+    /// Whether a new claim must fit into the free space of its share.
+    FreeSpace, allowed: "ignore or require", {
+        /// The free space is not read.
+        Ignore = "ignore",
+        /// A claim that requests more than what is free is refused.
+        Require = "require",
+    }
+}
+
+choices! {
     /// Whether claims may get their volumes from archives.
     ArchiveRestore, allowed: "allow or deny", {
         /// A claim that names an archive gets its directory.
@@ -105,6 +115,18 @@ choices! {
         Keep = "keep",
         /// Those of a new directory.
         Class = "class",
+    }
+}
+
+choices! {
+    /// Whether the server limits the size of a directory.
+    SizeLimit, allowed: "ignore, require or set", {
+        /// It may, or may not.
+        Ignore = "ignore",
+        /// A claim is refused if its directory has no limit of its own on the server.
+        Require = "require",
+        /// Bindery sets the limit: on a `CephFS` mount.
+        Set = "set",
     }
 }
 

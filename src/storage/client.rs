@@ -15,7 +15,10 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::verbs::protocol::Protocol;
-use super::{Existing, Found, Made, Moved, Removed, Space, Storage, StorageError, Tree};
+use super::{
+    Existing, ExistingLimit, Found, Made, Measured, Measurement, Moved, Pace, Removed, Space, Storage, StorageError,
+    Tree,
+};
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;
@@ -96,5 +99,12 @@ verbs! {
         Some(directory) => format!("list directory {directory}"),
         None => "list the share".to_owned(),
     };
-    space() -> Option<Space>, "read the free space".to_owned();
+    space(directory: Option<&Directory>) -> Option<Space>, match directory {
+        Some(directory) => format!("read the free space of directory {directory}"),
+        None => "read the free space".to_owned(),
+    };
+    limit_size(directory: &Directory, expected: Identity, bytes: u64, existing: ExistingLimit) -> (),
+        format!("limit the size of directory {directory}");
+    measure(directory: &Directory, expected: Identity, measurement: &Measurement, pace: &dyn Pace) -> Measured,
+        format!("measure directory {directory}");
 }

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Existing, Found, Made, Moved, Removed, Space, Storage, StorageError, Tree};
+use super::{
+    Existing, ExistingLimit, Found, Made, Measured, Measurement, Moved, Pace, Removed, Space, Storage, StorageError,
+    Tree,
+};
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;
@@ -58,5 +61,9 @@ forward! {
     // A part may be left because the deadline was over before any call was sent.
     remove_tree(directory: &Directory) -> Tree, |tree| *tree == Tree::Gone;
     list(directory: Option<&Directory>) -> Vec<String>, |_| true;
-    space() -> Option<Space>, |_| true;
+    space(directory: Option<&Directory>) -> Option<Space>, |_| true;
+    limit_size(directory: &Directory, expected: Identity, bytes: u64, existing: ExistingLimit) -> (), |()| true;
+    // A part may be left because no call was sent.
+    measure(directory: &Directory, expected: Identity, measurement: &Measurement, pace: &dyn Pace) -> Measured,
+        |measured| *measured != Measured::Remains { answered: false };
 }

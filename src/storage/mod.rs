@@ -19,6 +19,7 @@ mod client;
 mod errno;
 mod error;
 mod forward;
+mod measurement;
 mod messages;
 mod mount_messages;
 pub mod mounted;
@@ -36,6 +37,7 @@ use tokio::time::Instant;
 
 pub use self::error::{Fault, Outcome, StorageError};
 pub use self::forward::Forward;
+pub use self::measurement::{Measured, Measurement, Pace, Used};
 pub use self::router::Storages;
 pub use self::trash_roots::trash_roots;
 use crate::model::attributes::Attributes;
@@ -43,6 +45,7 @@ use crate::model::directory::{Directory, Share};
 use crate::model::endpoint::Endpoint;
 use crate::model::identity::Identity;
 use crate::model::share_id::ShareId;
+pub use crate::model::space::{FileSpace, Space};
 
 /// The verbs. The module lists the promises of all of them.
 #[async_trait]
@@ -129,17 +132,56 @@ pub trait Storage: Send + Sync {
         deadline: Instant,
     ) -> Result<Vec<String>, StorageError>;
 
-    /// Returns the space of the file system of the share. `None` if the server does not tell.
-    async fn space(&self, share: &Share, deadline: Instant) -> Result<Option<Space>, StorageError>;
+    /// Returns the space of the file system of the share, or of a directory of it. `None` if the server does not tell, or the
+    /// directory does not exist. A directory with a limit of its own may have another space than its share.
+    async fn space(
+        &self,
+        share: &Share,
+        directory: Option<&Directory>,
+        deadline: Instant,
+    ) -> Result<Option<Space>, StorageError>;
+
+    /// Limits the size of a directory with this identity, if the storage can do that: only a `CephFS` mount can. A larger
+    /// limit stays as it is.
+    async fn limit_size(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        expected: Identity,
+        bytes: u64,
+        existing: ExistingLimit,
+        deadline: Instant,
+    ) -> Result<(), StorageError>;
+
+    /// Counts the files of a directory with this identity, and the space that they use. `measurement` keeps what was counted
+    /// so far: after [`Measured::Remains`] the caller must call it again. Waits for `pace` before each call to the server.
+    /// Another file system mounted in the tree and snapshots are not counted.
+    async fn measure(
+        &self,
+        share: &Share,
+        directory: &Directory,
+        expected: Identity,
+        measurement: &Measurement,
+        pace: &dyn Pace,
+        deadline: Instant,
+    ) -> Result<Measured, StorageError>;
 }
 
-/// The space of a file system, in bytes. A server with quotas may report the quota of the share instead.
+/// Which limits [`Storage::limit_size`] changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
-    /// The size of the file system.
-    pub total: u64,
-    /// How much of it the user of this client can still fill.
-    pub available: u64,
+pub enum ExistingLimit {
+    /// A directory without a limit gets one; a smaller one is raised.
+    SetOrRaise,
+    /// A limit that is smaller is raised. A directory without a limit gets none.
+    RaiseOnly,
+}
+
+impl ExistingLimit {
+    /// Returns how the limit of a directory is set. `new`: Bindery created the directory. The files of an adopted one may
+    /// already need more than its claim requests.
+    pub fn of(new: bool) -> Self {
+        if new { Self::SetOrRaise } else { Self::RaiseOnly }
+    }
 }
 
 /// A directory that exists.

@@ -24,6 +24,8 @@ pub(super) enum Action<'a> {
     Inside(&'a str),
     List,
     ReadSpace,
+    /// Limit the size of a directory.
+    Limit,
 }
 
 /// The share on which a verb failed, and the identity of this client there.

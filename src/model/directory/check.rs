@@ -87,9 +87,16 @@ pub(super) fn check_segment(segment: &str) -> Result<(), WrongPath> {
     }
 }
 
+/// Whether servers show the snapshots of a directory under this name.
+pub fn is_snapshots(name: &[u8]) -> bool {
+    SNAPSHOTS
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// Refuses names that have a special meaning for servers or clients, in upper and lower case: some servers ignore case.
 pub(super) fn check_meaning(segment: &str) -> Result<(), WrongPath> {
-    if SNAPSHOTS.iter().any(|name| segment.eq_ignore_ascii_case(name)) {
+    if is_snapshots(segment.as_bytes()) {
         return Err(WrongPath::Snapshot(segment.to_owned()));
     }
     let start = segment.get(..DELETED_FILE.len());

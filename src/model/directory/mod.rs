@@ -13,7 +13,7 @@ mod trash_root;
 
 use std::fmt;
 
-pub use self::check::{Shown, WrongPath};
+pub use self::check::{Shown, WrongPath, is_snapshots};
 use self::check::{check_length, check_meaning, check_segment, check_visible};
 pub use self::reserved_names::{ArchiveName, InTrash};
 pub use self::same_name::{is_same_name, is_same_without_case, normal};

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::file::space;
+use super::limit::limit_size;
 use super::make::{make, set_attributes, set_mode};
 use super::mount::Mount;
 use super::open_directory::OpenDirectory;
+use super::page::page_with_sizes;
 use super::rename::rename;
 use crate::model::attributes::Attributes;
 use crate::model::directory::{Directory, Share};
@@ -27,7 +29,7 @@ use crate::storage::status::Status;
 use crate::storage::verbs::protocol::{
     Answer, Created, Entry, FsObject, Page, Position, Protocol, RemovedNames, Target, Walk,
 };
-use crate::storage::{Found, Moved, Space, mount_messages};
+use crate::storage::{ExistingLimit, Found, Moved, Space, mount_messages};
 
 /// An open directory. It stays the same directory until it is closed.
 type Handle = Arc<OpenDirectory>;
@@ -93,6 +95,13 @@ impl Protocol for Mount {
 
     async fn first_page(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Page> {
         attempt.names(directory, PAGE).await
+    }
+
+    async fn page_with_sizes(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
+        let directory = directory.clone();
+        attempt
+            .call(move |caller| page_with_sizes(&directory.dir, from, || caller.is_abandoned()))
+            .await
     }
 
     async fn create(
@@ -178,6 +187,18 @@ impl Protocol for Mount {
         removed.await?.map_err(|status| attempt.refused(Action::Remove, status))
     }
 
+    async fn limit_size(
+        attempt: &Attempt<'_, Self>,
+        directory: &Handle,
+        bytes: u64,
+        existing: ExistingLimit,
+    ) -> Answer<()> {
+        let directory = directory.clone();
+        attempt
+            .call(move |caller| limit_size(caller, &directory.dir, bytes, existing))
+            .await
+    }
+
     async fn space(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Option<Space>> {
         let directory = directory.clone();
         attempt.call(move |_| Ok(Some(space(&directory.dir)?))).await
@@ -200,6 +221,7 @@ impl Attempt<'_, Mount> {
                 entries.push(Entry {
                     name: entry.file_name().into_vec(),
                     is_directory: entry.file_type().ok().map(|kind| kind.is_dir()),
+                    size: None,
                 });
             }
             let next = Position::default();
@@ -212,6 +234,7 @@ impl Attempt<'_, Mount> {
 fn object(opened: OpenDirectory) -> FsObject<Handle> {
     FsObject {
         found: opened.file.found,
+        size: Some(opened.file.size()),
         is_directory: true,
         handle: Arc::new(opened),
     }

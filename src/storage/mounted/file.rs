@@ -11,13 +11,15 @@
 //! the kinds that keep it on the disk. That is safe: if the share is not mounted, the directory there is on another kind of
 //! file system, and the file number comes from the server.
 
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, fstatfs, fstatvfs, statx};
+use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, fstatfs, fstatvfs, statx};
 use rustix::io::Errno;
 
 use crate::model::identity::Identity;
-use crate::storage::{ChangeTime, Found, Space};
+use crate::storage::verbs::protocol::ObjectSize;
+use crate::storage::{ChangeTime, FileSpace, Found, Space};
 
 /// The kinds whose `f_fsid` comes from a UUID on the disk (ext2 to ext4, Btrfs), or changes only if the files are lost
 /// (tmpfs).
@@ -31,6 +33,8 @@ pub(in crate::storage) struct File {
     pub device: (u32, u32),
     /// Whether it is the root of a mount; `None` on kernels before 5.8.
     pub mounted: Option<bool>,
+    /// The bytes that it uses on the disk.
+    used: u64,
 }
 
 impl File {
@@ -61,8 +65,38 @@ impl File {
             },
             device,
             mounted: known.then(|| is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+            used: bytes_of(is.stx_blocks),
         })
     }
+
+    /// Returns its size. The file system is that of the mount.
+    pub fn size(&self) -> ObjectSize {
+        ObjectSize {
+            fsid: (self.device.0.into(), self.device.1.into()),
+            fileid: self.found.identity.fileid,
+            links: 1,
+            used: self.used,
+            is_mounted: self.mounted == Some(true),
+        }
+    }
+}
+
+/// Reads the size of the object of this name in a directory, and whether it is a directory. Follows no link.
+pub(super) fn size_in(directory: impl AsFd, name: &OsStr) -> Result<(bool, ObjectSize), Errno> {
+    let is = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+    let size = ObjectSize {
+        fsid: (is.stx_dev_major.into(), is.stx_dev_minor.into()),
+        fileid: is.stx_ino,
+        links: is.stx_nlink,
+        used: bytes_of(is.stx_blocks),
+        is_mounted: is.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+    };
+    Ok((FileType::from_raw_mode(is.stx_mode.into()).is_dir(), size))
+}
+
+/// Returns the bytes of a number of blocks, as statx counts them.
+fn bytes_of(blocks: u64) -> u64 {
+    blocks.saturating_mul(512)
 }
 
 /// Reads the space of the file system of a directory.
@@ -72,6 +106,7 @@ pub(super) fn space(directory: impl AsFd) -> Result<Space, Errno> {
     Ok(Space {
         total: bytes(is.f_blocks),
         available: bytes(is.f_bavail),
+        files: FileSpace::reported(is.f_files, is.f_favail),
     })
 }
 

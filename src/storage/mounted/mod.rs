@@ -19,9 +19,11 @@
 
 mod calls;
 mod file;
+mod limit;
 mod make;
 mod mount;
 mod open_directory;
+mod page;
 mod rename;
 mod thread;
 

@@ -2,8 +2,10 @@
 //! of their answers. [`protocol`] lists the calls.
 
 mod find;
+mod limit;
 mod list;
 mod make;
+mod measure;
 pub(super) mod protocol;
 pub(super) mod remove_tree;
 mod rename;

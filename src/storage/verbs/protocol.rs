@@ -14,7 +14,7 @@ use crate::storage::attempt::{Attempt, RoundError, Transport};
 use crate::storage::attributes::AttributeError;
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
-use crate::storage::{Found, Moved, Removed, Space};
+use crate::storage::{ExistingLimit, Found, Moved, Removed, Space};
 
 /// The name of a file: bytes, as the server stores them.
 pub(in crate::storage) type Name = Vec<u8>;
@@ -27,15 +27,36 @@ pub(in crate::storage) type Answer<T> = Result<Result<T, Status>, RoundError>;
 pub(in crate::storage) struct File {
     pub is_directory: bool,
     pub found: Found,
+    /// `None` if the server does not tell.
+    pub size: Option<ObjectSize>,
+}
+
+/// What an object adds to the space that a tree uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct ObjectSize {
+    /// The file system that contains it.
+    pub fsid: (u64, u64),
+    pub fileid: u64,
+    /// The number of its names: more than 1 for a file with hard links.
+    pub links: u32,
+    /// The bytes that it uses on the disk. If the server does not tell, its length.
+    pub used: u64,
+    /// Whether another file system is mounted on it.
+    pub is_mounted: bool,
 }
 
 impl File {
     pub fn with_handle<H>(self, handle: H) -> FsObject<H> {
-        let Self { is_directory, found } = self;
+        let Self {
+            is_directory,
+            found,
+            size,
+        } = self;
         FsObject {
             handle,
             is_directory,
             found,
+            size,
         }
     }
 }
@@ -46,6 +67,8 @@ pub(in crate::storage) struct FsObject<H> {
     pub handle: H,
     pub is_directory: bool,
     pub found: Found,
+    /// `None` if the server does not tell.
+    pub size: Option<ObjectSize>,
 }
 
 /// The result of a walk through a path.
@@ -79,6 +102,8 @@ pub(in crate::storage) struct Entry {
     pub name: Name,
     /// `None` if the server does not tell.
     pub is_directory: Option<bool>,
+    /// `None` if it was not asked for, or the server does not tell.
+    pub size: Option<ObjectSize>,
 }
 
 /// The result of a call that makes a directory.
@@ -169,6 +194,12 @@ pub(in crate::storage) trait Protocol: Transport {
     fn first_page(attempt: &Attempt<'_, Self>, directory: &Self::Handle) -> impl Future<Output = Answer<Page>> + Send {
         Self::page(attempt, directory, Position::default())
     }
+    /// Reads a page of names with the sizes of the objects.
+    fn page_with_sizes(
+        attempt: &Attempt<'_, Self>,
+        directory: &Self::Handle,
+        from: Position,
+    ) -> impl Future<Output = Answer<Page>> + Send;
     /// Makes a directory with these attributes. If they cannot be set, it is removed again. Only the mode may differ, if the
     /// server does not let it be set.
     fn create(
@@ -221,6 +252,15 @@ pub(in crate::storage) trait Protocol: Transport {
         names: &[&[u8]],
         target: Target,
     ) -> impl Future<Output = Result<RemovedNames, RoundError>> + Send;
+    /// Limits the size of a directory. The answer is NOTSUPP if this storage cannot do that.
+    fn limit_size(
+        _attempt: &Attempt<'_, Self>,
+        _directory: &Self::Handle,
+        _bytes: u64,
+        _existing: ExistingLimit,
+    ) -> impl Future<Output = Answer<()>> + Send {
+        async { Ok(Err(Status::NOTSUPP)) }
+    }
     /// Reads the space of the file system that contains a directory. `None` if the server does not tell.
     fn space(
         attempt: &Attempt<'_, Self>,

@@ -220,18 +220,6 @@ fn in_milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Res
         .serialize(serializer)
 }
 
-/// Returns a number of bytes in the largest unit that fits.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let power = (bytes.max(1).ilog2() / 10) as usize;
-    let Some(unit) = power.checked_sub(1).and_then(|at| UNITS.get(at)) else {
-        return format!("{bytes} bytes");
-    };
-    // Tenths, without floating-point numbers.
-    let tenths = (u128::from(bytes) * 10) >> (10 * power);
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,14 +282,5 @@ mod tests {
             serde_json::json!({"step": "make", "result": "skipped", "milliseconds": null, "detail": "not tried"});
         assert_eq!(json["steps"], serde_json::json!([share, make]));
         assert_eq!(json["usable"], serde_json::json!(false));
-    }
-
-    #[test]
-    fn a_size_has_a_unit_and_one_digit_after_the_point() {
-        let sizes = [0, 1023, 1024, 1536, 5 << 40, u64::MAX];
-        assert_eq!(
-            sizes.map(size),
-            ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "5.0 TiB", "15.9 EiB"]
-        );
     }
 }

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use super::directories::Directories;
-use super::report::{Finding, Line, Step, size};
+use super::report::{Finding, Line, Step};
 use super::step::{deadline, step};
 use crate::model::attributes::Attributes;
 use crate::model::directory::Directory;
 use crate::model::identity::Identity;
+use crate::model::space::size;
 use crate::storage::{Fault, Found, Made, Moved, Storage, StorageError, Storages};
 
 /// The owner and group that a directory is given to. Any numbers but the client's own.
@@ -57,7 +58,7 @@ impl Directories {
     }
 
     async fn read_space(&self, lines: &mut Vec<Line>) {
-        let space = self.storage.space(&self.share, deadline(self.timeout));
+        let space = self.storage.space(&self.share, None, deadline(self.timeout));
         step(lines, Step::Space, space, |space| match space {
             Some(space) => {
                 let (available, total) = (size(space.available), size(space.total));

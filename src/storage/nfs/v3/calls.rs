@@ -80,7 +80,10 @@ impl Protocol for Pool {
     }
 
     async fn first_page(attempt: &Attempt<'_, Self>, directory: &Handle) -> Answer<Page> {
-        let from = Position::default();
+        Self::page_with_sizes(attempt, directory, Position::default()).await
+    }
+
+    async fn page_with_sizes(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
         let answer = match attempt.send(Call::ReadDirPlus(directory, from)).await? {
             // Not every server supports READDIRPLUS, and some not for every directory.
             Err(Status::NOTSUPP) => attempt.send(Call::ReadDir(directory, from)).await?,

@@ -60,8 +60,12 @@ impl Attempt<'_, Pool> {
         };
         let error = match self.set(&handle, wanted).await? {
             Ok(found) => {
-                let is_directory = true;
-                return Ok(Created::New(File { is_directory, found }.with_handle(handle)));
+                let file = File {
+                    is_directory: true,
+                    found,
+                    size: None,
+                };
+                return Ok(Created::New(file.with_handle(handle)));
             }
             Err(error) => error,
         };

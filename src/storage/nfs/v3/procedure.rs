@@ -14,8 +14,8 @@ use super::io::Records;
 use crate::model::identity::Identity;
 use crate::storage::attributes::Change;
 use crate::storage::status::Status;
-use crate::storage::verbs::protocol::{Entry, File, Page, Position};
-use crate::storage::{ChangeTime, Found, Space};
+use crate::storage::verbs::protocol::{Entry, File, ObjectSize, Page, Position};
+use crate::storage::{ChangeTime, FileSpace, Found, Space};
 
 /// The largest page of a directory, in bytes.
 const LARGEST_PAGE: u32 = 32 * 1024;
@@ -152,7 +152,7 @@ impl Call<'_> {
                 };
                 answer(client.readdir(&args).await?).map(|ok| {
                     let entries = ok.reply.entries.into_inner().into_iter();
-                    let entries = entries.map(|entry| (entry.name.0.into_owned(), entry.cookie, None));
+                    let entries = entries.map(|entry| (entry.name.0.into_owned(), entry.cookie, None::<File>));
                     Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
                 })
             }
@@ -166,10 +166,8 @@ impl Call<'_> {
                 };
                 answer(client.readdirplus(&args).await?).map(|ok| {
                     let entries = ok.reply.entries.into_inner().into_iter();
-                    let entries = entries.map(|entry| {
-                        let directory = file(entry.name_attributes).map(|file| file.is_directory);
-                        (entry.name.0.into_owned(), entry.cookie, directory)
-                    });
+                    let entries =
+                        entries.map(|entry| (entry.name.0.into_owned(), entry.cookie, file(entry.name_attributes)));
                     Reply::Page(page(entries, ok.cookieverf, from, ok.reply.eof))
                 })
             }
@@ -179,6 +177,7 @@ impl Call<'_> {
                     Reply::Space(Space {
                         total: ok.tbytes,
                         available: ok.abytes,
+                        files: FileSpace::reported(ok.tfiles, ok.afiles),
                     })
                 })
             }
@@ -216,6 +215,13 @@ impl From<fattr3> for File {
                     nanoseconds: attributes.ctime.nseconds,
                 }),
             },
+            size: Some(ObjectSize {
+                fsid: (attributes.fsid, 0),
+                fileid: attributes.fileid,
+                links: attributes.nlink,
+                used: attributes.used,
+                is_mounted: false,
+            }),
         }
     }
 }
@@ -251,7 +257,7 @@ fn file(attributes: Nfs3Option<fattr3>) -> Option<File> {
 }
 
 fn page(
-    entries: impl Iterator<Item = (Vec<u8>, u64, Option<bool>)>,
+    entries: impl Iterator<Item = (Vec<u8>, u64, Option<File>)>,
     verifier: cookieverf3,
     from: Position,
     last: bool,
@@ -261,12 +267,13 @@ fn page(
         ..from
     };
     let mut page = Vec::new();
-    for (name, cookie, directory) in entries {
+    for (name, cookie, file) in entries {
         next.cookie = cookie;
         if name != b"." && name != b".." {
             page.push(Entry {
                 name,
-                is_directory: directory,
+                is_directory: file.map(|file| file.is_directory),
+                size: file.and_then(|file| file.size),
             });
         }
     }

@@ -8,32 +8,50 @@ use super::xdr::{Malformed, Reader, Writer};
 use crate::model::identity::Identity;
 use crate::storage::attributes::Change;
 use crate::storage::status::Status;
-use crate::storage::verbs::protocol::File;
-use crate::storage::{ChangeTime, Found, Space};
+use crate::storage::verbs::protocol::{File, ObjectSize};
+use crate::storage::{ChangeTime, FileSpace, Found, Space};
 
 /// The type of a directory.
 pub(super) const NF4DIR: u32 = 2;
 
 const TYPE: u32 = 1;
+const SIZE: u32 = 4;
 const FSID: u32 = 8;
 const LEASE_TIME: u32 = 10;
 const RDATTR_ERROR: u32 = 11;
 const FILEID: u32 = 20;
+const FILES_AVAIL: u32 = 21;
+const FILES_TOTAL: u32 = 23;
 const MODE: u32 = 33;
+const NUMLINKS: u32 = 35;
 const OWNER: u32 = 36;
 const OWNER_GROUP: u32 = 37;
 const SPACE_AVAIL: u32 = 42;
 const SPACE_TOTAL: u32 = 44;
+const SPACE_USED: u32 = 45;
 const TIME_METADATA: u32 = 52;
 
 /// The attributes that GETATTR asks for.
-pub(super) const FILE_ATTRIBUTES: &[u32] = &[TYPE, FSID, FILEID, MODE, OWNER, OWNER_GROUP, TIME_METADATA];
+pub(super) const FILE_ATTRIBUTES: &[u32] = &[
+    TYPE,
+    SIZE,
+    FSID,
+    FILEID,
+    MODE,
+    NUMLINKS,
+    OWNER,
+    OWNER_GROUP,
+    SPACE_USED,
+    TIME_METADATA,
+];
 /// The attributes that GETATTR asks for once, of any file.
 pub(super) const SERVER_ATTRIBUTES: &[u32] = &[LEASE_TIME];
 /// The attributes that GETATTR asks for to learn the space of a file system.
-pub(super) const SPACE_ATTRIBUTES: &[u32] = &[SPACE_AVAIL, SPACE_TOTAL];
+pub(super) const SPACE_ATTRIBUTES: &[u32] = &[FILES_AVAIL, FILES_TOTAL, SPACE_AVAIL, SPACE_TOTAL];
 /// The attributes that READDIR asks for. With RDATTR_ERROR, one unreadable entry does not make the page fail.
 pub(super) const ENTRY_ATTRIBUTES: &[u32] = &[TYPE, RDATTR_ERROR];
+/// The attributes that READDIR asks for to learn the sizes of entries.
+pub(super) const SIZE_ATTRIBUTES: &[u32] = &[TYPE, SIZE, FSID, RDATTR_ERROR, FILEID, NUMLINKS, SPACE_USED];
 
 /// The longest bitmap that is read: the protocol has three words so far.
 const MAX_WORDS: u32 = 8;
@@ -97,6 +115,11 @@ pub(super) struct Values {
     pub lease: Option<Duration>,
     space_available: Option<u64>,
     space_total: Option<u64>,
+    files_available: Option<u64>,
+    files_total: Option<u64>,
+    size: Option<u64>,
+    links: Option<u32>,
+    used: Option<u64>,
 }
 
 impl Values {
@@ -107,16 +130,21 @@ impl Values {
         for attribute in attributes {
             match attribute {
                 TYPE => read.is_directory = Some(values.u32()? == NF4DIR),
+                SIZE => read.size = Some(values.u64()?),
                 FSID => read.fsid = Some((values.u64()?, values.u64()?)),
                 LEASE_TIME => read.lease = Some(Duration::from_secs(values.u32()?.into())),
                 // If the attributes of an entry could not be read, it has no others. A look-up returns the reason.
                 RDATTR_ERROR => _ = Status(values.u32()?),
                 FILEID => read.fileid = Some(values.u64()?),
+                FILES_AVAIL => read.files_available = Some(values.u64()?),
+                FILES_TOTAL => read.files_total = Some(values.u64()?),
                 MODE => read.mode = Some(values.u32()? & 0o7777),
+                NUMLINKS => read.links = Some(values.u32()?),
                 OWNER => read.uid = owner(values.opaque(LONGEST_OWNER)?),
                 OWNER_GROUP => read.gid = owner(values.opaque(LONGEST_OWNER)?),
                 SPACE_AVAIL => read.space_available = Some(values.u64()?),
                 SPACE_TOTAL => read.space_total = Some(values.u64()?),
+                SPACE_USED => read.used = Some(values.u64()?),
                 TIME_METADATA => {
                     read.changed = Some(ChangeTime {
                         seconds: values.u64()?.cast_signed(),
@@ -134,6 +162,21 @@ impl Values {
         Some(Space {
             total: self.space_total?,
             available: self.space_available?,
+            files: self
+                .files_total
+                .zip(self.files_available)
+                .and_then(|(total, available)| FileSpace::reported(total, available)),
+        })
+    }
+
+    /// Returns the size of the object, if the server sent enough of it.
+    pub fn size(&self) -> Option<ObjectSize> {
+        Some(ObjectSize {
+            fsid: self.fsid?,
+            fileid: self.fileid?,
+            links: self.links.unwrap_or(1),
+            used: self.used.or(self.size)?,
+            is_mounted: false,
         })
     }
 
@@ -151,6 +194,7 @@ impl Values {
                 gid: self.gid,
                 changed: self.changed,
             },
+            size: self.size(),
         })
     }
 }
@@ -188,17 +232,20 @@ mod tests {
         #[test]
         fn attributes_that_a_server_sends_are_read(
             fsid in any::<(u64, u64)>(), fileid in any::<u64>(), mode in 0..=0o7777_u32, uid in any::<u32>(),
+            length in any::<u64>(), used in any::<u64>(),
         ) {
             let mut writer = Writer::default();
             write_bitmap(&mut writer, FILE_ATTRIBUTES);
             let mut values = Writer::default();
             values.u32(2);
-            for number in [fsid.0, fsid.1, fileid] {
+            for number in [length, fsid.0, fsid.1, fileid] {
                 values.u64(number);
             }
             values.u32(mode);
+            values.u32(3);
             values.opaque(uid.to_string().as_bytes());
             values.opaque(b"staff@example.org");
+            values.u64(used);
             values.u64(u64::MAX);
             values.u32(999_999_999);
             writer.opaque(&values.into_bytes());
@@ -207,7 +254,8 @@ mod tests {
             let identity = Identity { fsid, fileid };
             let changed = Some(ChangeTime { seconds: -1, nanoseconds: 999_999_999 });
             let found = Found { identity, mode, uid: Some(uid), gid: None, changed };
-            prop_assert_eq!(file, Ok(File { is_directory: true, found }));
+            let size = Some(ObjectSize { fsid, fileid, links: 3, used, is_mounted: false });
+            prop_assert_eq!(file, Ok(File { is_directory: true, found, size }));
         }
     }
 }

@@ -120,19 +120,13 @@ impl Protocol for Server {
     }
 
     async fn page(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
-        // The reply contains more than the page.
-        let room = LARGEST_PAGE.min(attempt.server.limits().reply - 1024);
-        let ops = [Op::PutFh(directory), Op::ReadDir(from, room)];
-        let reply = attempt.send(&ops).await?;
-        if let Some(stopped) = reply.stopped {
-            return Ok(Err(stopped.status));
-        }
-        let page = reply.into_page().ok_or_else(|| attempt.incomplete())?;
-        if page.entries.is_empty() && !page.last {
-            // The page has no position to continue from. If it counted as the last one, names would be missing.
-            return Err(attempt.malformed("a page of a directory is empty and not the last"));
-        }
-        Ok(Ok(page))
+        let read = Op::ReadDir(from, attempt.room_for_page());
+        attempt.read_page(directory, read).await
+    }
+
+    async fn page_with_sizes(attempt: &Attempt<'_, Self>, directory: &Handle, from: Position) -> Answer<Page> {
+        let read = Op::ReadDirWithSizes(from, attempt.room_for_page());
+        attempt.read_page(directory, read).await
     }
 
     async fn create(
@@ -255,6 +249,24 @@ impl Attempt<'_, Server> {
             (Some(handle), Some(file)) => Ok(file.with_handle(handle)),
             _ => Err(self.incomplete()),
         }
+    }
+
+    /// Returns the most bytes of a page. The reply contains more than the page.
+    fn room_for_page(&self) -> u32 {
+        LARGEST_PAGE.min(self.server.limits().reply - 1024)
+    }
+
+    async fn read_page(&self, directory: &Handle, read: Op<'_>) -> Answer<Page> {
+        let reply = self.send(&[Op::PutFh(directory), read]).await?;
+        if let Some(stopped) = reply.stopped {
+            return Ok(Err(stopped.status));
+        }
+        let page = reply.into_page().ok_or_else(|| self.incomplete())?;
+        if page.entries.is_empty() && !page.last {
+            // The page has no position to continue from. If it counted as the last one, names would be missing.
+            return Err(self.malformed("a page of a directory is empty and not the last"));
+        }
+        Ok(Ok(page))
     }
 
     fn identity(&self, reply: &Reply) -> Result<Identity, RoundError> {

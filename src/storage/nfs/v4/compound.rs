@@ -146,6 +146,7 @@ mod tests {
             Just(Op::GetSpace),
             Just(Op::GetFh),
             Just(Op::ReadDir(Position::default(), 0)),
+            Just(Op::ReadDirWithSizes(Position::default(), 0)),
             Just(Op::Remove(b"a")),
             Just(Op::Rename("a", "b")),
         ]

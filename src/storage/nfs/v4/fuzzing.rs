@@ -22,9 +22,11 @@ fn read_results(bytes: &[u8]) {
     let page = Op::ReadDir(Position::default(), 0);
     let set = Op::SetAttr(Change::mode(0o755));
     let make = Op::CreateDirectory("a", Change::mode(0o755));
-    let calls: [&[Op<'_>]; 6] = [
+    let sizes = Op::ReadDirWithSizes(Position::default(), 0);
+    let calls: [&[Op<'_>]; 7] = [
         &[Op::PutRootFh, name, Op::GetFh, Op::GetAttr],
         &[page],
+        &[sizes],
         &[Op::SaveFh, make, Op::GetFh, set, Op::GetAttr],
         &[Op::Rename("a", "b"), name, Op::GetAttr],
         &[Op::Remove(b"a"), Op::RestoreFh],

@@ -39,6 +39,8 @@ pub(super) enum Op<'a> {
     Verify(Identity),
     /// Reads names from this position on, in a reply of at most this number of bytes.
     ReadDir(Position, u32),
+    /// Does the same, and reads the sizes of the objects.
+    ReadDirWithSizes(Position, u32),
     Remove(&'a [u8]),
     /// Moves a name in the saved directory to a name in the current one.
     Rename(&'a str, &'a str),
@@ -72,7 +74,7 @@ impl Op<'_> {
             Self::Lookup(_) => 15,
             Self::PutFh(_) => 22,
             Self::PutRootFh => 24,
-            Self::ReadDir(..) => 26,
+            Self::ReadDir(..) | Self::ReadDirWithSizes(..) => 26,
             Self::Remove(_) => 28,
             Self::Rename(..) => 29,
             Self::RestoreFh => 31,
@@ -100,13 +102,8 @@ impl Op<'_> {
             Self::GetAttr => attributes::write_bitmap(writer, attributes::FILE_ATTRIBUTES),
             Self::GetSpace => attributes::write_bitmap(writer, attributes::SPACE_ATTRIBUTES),
             Self::Verify(identity) => attributes::write_identity(writer, *identity),
-            Self::ReadDir(from, room) => {
-                writer.u64(from.cookie);
-                writer.fixed(&from.verifier);
-                writer.u32(room / 4); // for the names alone
-                writer.u32(*room);
-                attributes::write_bitmap(writer, attributes::ENTRY_ATTRIBUTES);
-            }
+            Self::ReadDir(from, room) => write_page(writer, *from, *room, attributes::ENTRY_ATTRIBUTES),
+            Self::ReadDirWithSizes(from, room) => write_page(writer, *from, *room, attributes::SIZE_ATTRIBUTES),
             Self::Rename(from, to) => {
                 writer.opaque(from.as_bytes());
                 writer.opaque(to.as_bytes());
@@ -120,7 +117,9 @@ impl Op<'_> {
             Self::GetFh => return Ok(Answer::Handle(Handle(reader.opaque(LONGEST_HANDLE)?.to_vec()))),
             Self::GetAttr => return Ok(Answer::File(Values::read(reader)?.file()?)),
             Self::GetSpace => return Ok(Answer::Space(Values::read(reader)?.space())),
-            Self::ReadDir(from, _) => return read_page(reader, *from).map(Answer::Page),
+            Self::ReadDir(from, _) | Self::ReadDirWithSizes(from, _) => {
+                return read_page(reader, *from).map(Answer::Page);
+            }
             Self::CreateDirectory(..) => {
                 read_change(reader)?;
                 attributes::read_bitmap(reader)?;
@@ -145,6 +144,14 @@ fn read_change(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
+fn write_page(writer: &mut Writer, from: Position, room: u32, attributes: &[u32]) {
+    writer.u64(from.cookie);
+    writer.fixed(&from.verifier);
+    writer.u32(room / 4); // for the names alone
+    writer.u32(room);
+    attributes::write_bitmap(writer, attributes);
+}
+
 fn read_page(reader: &mut Reader<'_>, from: Position) -> Result<Page, Malformed> {
     let mut next = Position {
         verifier: reader.fixed()?,
@@ -157,9 +164,11 @@ fn read_page(reader: &mut Reader<'_>, from: Position) -> Result<Page, Malformed>
         if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
             return Err(Malformed("a directory has an entry with a name that no file can have"));
         }
+        let values = Values::read(reader)?;
         entries.push(Entry {
             name: name.to_vec(),
-            is_directory: Values::read(reader)?.is_directory,
+            is_directory: values.is_directory,
+            size: values.size(),
         });
     }
     let last = reader.boolean()?;

@@ -1,0 +1,106 @@
+//! The space of a share, as the leader records it for `bindery df`.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::space::{FileSpace, Space};
+
+/// A share, and its space if its server tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareSpace {
+    /// The NFS server.
+    pub server: String,
+    /// The export.
+    pub share: String,
+    /// The size of the file system, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// How much of it is free, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<u64>,
+    /// How many files the file system can have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// How many more files can be created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_files: Option<u64>,
+    /// When the server was asked.
+    pub measured_at: String,
+}
+
+impl ShareSpace {
+    /// Creates the entry of a share that was asked for at this time.
+    pub fn new(server: String, share: String, space: Option<Space>, now: Timestamp) -> Self {
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let files = space.and_then(|space| space.files);
+        let of_files = |of: fn(FileSpace) -> u64| files.map(of);
+        Self {
+            server,
+            share,
+            size: space.map(|space| space.total),
+            available: space.map(|space| space.available),
+            files: of_files(|files| files.total),
+            available_files: of_files(|files| files.available),
+            measured_at: now.to_string(),
+        }
+    }
+
+    /// Whether this differs noticeably from what was recorded: another size, or at least 1 % of the size more or less free.
+    pub fn differs_from(&self, recorded: &Self) -> bool {
+        let is_other_share = (&self.server, &self.share) != (&recorded.server, &recorded.share);
+        let differs = |now: Option<u64>, before: Option<u64>, size: Option<u64>| match (now, before, size) {
+            (Some(now), Some(before), Some(size)) => now.abs_diff(before) > size / 100,
+            (now, before, _) => now.is_some() != before.is_some(),
+        };
+        is_other_share
+            || self.size != recorded.size
+            || self.files.is_some() != recorded.files.is_some()
+            || differs(self.available, recorded.available, self.size)
+            || differs(self.available_files, recorded.available_files, self.files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(total: u64, available: u64) -> ShareSpace {
+        let space = Space {
+            total,
+            available,
+            files: None,
+        };
+        let now = "2026-11-30T06:00:00.5Z".parse().unwrap();
+        ShareSpace::new("nas1".to_owned(), "/export".to_owned(), Some(space), now)
+    }
+
+    #[test]
+    fn only_noticeable_changes_are_recorded() {
+        let before = share(1000, 500);
+        for (now, differs) in [
+            (share(1000, 500), false),
+            (share(1000, 495), false),
+            (share(1000, 480), true),
+            (share(1000, 520), true),
+            (share(2000, 500), true),
+        ] {
+            assert_eq!(now.differs_from(&before), differs, "{now:?}");
+        }
+        let silent = ShareSpace {
+            size: None,
+            available: None,
+            ..before.clone()
+        };
+        assert!(silent.differs_from(&before) && before.differs_from(&silent));
+        assert!(!silent.differs_from(&silent));
+    }
+
+    #[test]
+    fn what_the_server_does_not_tell_is_left_out() {
+        assert_eq!(
+            serde_json::to_string(&share(1000, 500)).unwrap(),
+            r#"{"server":"nas1","share":"/export","size":1000,"available":500,"measuredAt":"2026-11-30T06:00:00Z"}"#
+        );
+    }
+}
