@@ -35,6 +35,15 @@ impl Config {
             (Duration::from_millis(100)..=Duration::from_secs(29)).contains(&deadline),
             "--deadline is {deadline:?}; set 100ms to 29s, and less than the webhook's timeoutSeconds"
         );
+        for (flag, interval) in [
+            ("--space-interval", flags.space_interval),
+            ("--usage-interval", flags.usage_interval),
+        ] {
+            ensure!(
+                interval.is_zero() || interval >= Duration::from_millis(100),
+                "{flag} is {interval:?}; set 100ms or more, or 0s to turn it off"
+            );
+        }
         ensure!(
             interval >= Duration::from_millis(100),
             "--retention-interval is {interval:?}; set 100ms or more"
@@ -184,6 +193,17 @@ mod tests {
             "--deadline is 40s; set 100ms to 29s, and less than the webhook's timeoutSeconds"
         );
         assert!(check(&["--deadline", "29s"]).is_ok());
+    }
+
+    #[test]
+    fn an_interval_is_zero_or_not_too_short() {
+        for flag in ["--space-interval", "--usage-interval"] {
+            assert!(check(&[flag, "0s"]).is_ok());
+            assert_eq!(
+                check(&[flag, "5ms"]).unwrap_err(),
+                format!("{flag} is 5ms; set 100ms or more, or 0s to turn it off")
+            );
+        }
     }
 
     #[test]

@@ -71,6 +71,20 @@ pub struct Serve {
     #[arg(long, default_value = "1h", value_parser = duration, value_name = "TIME")]
     pub retention_interval: Duration,
 
+    /// How often Bindery asks each NFS server for the size and the free space of its shares. 0s turns it off.
+    #[arg(long, default_value = "1m", value_parser = duration, value_name = "TIME")]
+    pub space_interval: Duration,
+
+    /// How often Bindery measures the space that each volume uses. An archive is measured once in 7 days, or after this
+    /// time if that is longer. 0s turns it off.
+    #[arg(long, default_value = "6h", value_parser = duration, value_name = "TIME")]
+    pub usage_interval: Duration,
+
+    /// The most calls a second to each NFS server with which Bindery measures volumes and archives. One call reads up to
+    /// about 300 files, or 64 files of a mounted share.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "CALLS")]
+    pub usage_rate: u32,
+
     /// The `MutatingWebhookConfiguration` in which Bindery sets the CA and the path of the webhook.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub webhook_configuration: String,
@@ -118,7 +132,8 @@ pub struct Serve {
     #[arg(long = "client-name", requires = "client_ca", value_name = "NAME")]
     pub client_names: Vec<String>,
 
-    /// The Lease. The replica that holds it does the background work.
+    /// The Lease. The replica that holds it does the background work, and writes the space of the shares into the ConfigMap
+    /// of this name with `-shares` at its end.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub lease: String,
 

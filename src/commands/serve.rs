@@ -161,6 +161,10 @@ fn controller_options(flags: &cli::Serve, client: &Client) -> Options {
         binder: flags.binder,
         orphan_grace: flags.orphan_grace,
         retention_interval: flags.retention_interval,
+        space_interval: flags.space_interval,
+        usage_interval: flags.usage_interval,
+        usage_rate: flags.usage_rate,
+        shares_record: format!("{}-shares", flags.lease),
     }
 }
 

@@ -73,6 +73,14 @@ pub struct Options {
     pub orphan_grace: Duration,
     /// The time between two rounds that look for expired archives.
     pub retention_interval: Duration,
+    /// The time between two rounds that ask for the space of the shares; zero: never.
+    pub space_interval: Duration,
+    /// The time between two measurements of a volume; zero: never.
+    pub usage_interval: Duration,
+    /// The number of calls a second to each server with which volumes are measured.
+    pub usage_rate: u32,
+    /// The name of the `ConfigMap` with the space of the shares.
+    pub shares_record: String,
 }
 
 impl Context {

@@ -3,7 +3,7 @@
 //! Trigger: a bound claim that requests more than the capacity in its status; and a change of its volume. Order: (1) a
 //! JSON patch writes the size to the volume, and tests the volume's uid and old size; (2) a patch writes the size to
 //! the claim's status, and tests the claim's uid and version. After a crash between (1) and (2), the next reconcile
-//! does (2). The NFS server is not asked, because it does not enforce sizes. kube-controller-manager does not expand
+//! does (2). The NFS server is asked only if Bindery sets limits there (`sizeLimit: set`): the limit is raised before (1). kube-controller-manager does not expand
 //! such volumes; it only writes an Event `ExternalExpanding`.
 
 use std::future::ready;
@@ -22,6 +22,7 @@ use tracing::Instrument;
 use super::error::Error;
 use super::leader::Leader;
 use super::leader::backoff::FIRST_PAUSE;
+use super::size_limit::limit_size;
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::cluster::patch::{self, set, test};
 use crate::failpoints::{self, Point};
@@ -93,6 +94,12 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
     let size = match next(&claim, &volume) {
         Expansion::Done => return Ok(()),
         Expansion::Volume(size) => {
+            // The limit comes first, so that a claim never shows a size that its files cannot have.
+            if let Ok(record) = &volume.record
+                && let Some(identity) = record.identity
+            {
+                limit_size(ctx, record, Some(&size), identity).await?;
+            }
             let before = volume.capacity.as_ref().map(|size| &size.written);
             let operations = vec![
                 patch::test_uid(&volume),

@@ -2,7 +2,7 @@
 //!
 //! [`volumes`] binds volumes to their claims, and cleans them up when the claims are gone. [`claims`] provisions claims
 //! that have no volume yet. [`expansion`] raises the size of claims that request more. [`archives`] keeps the objects of
-//! archives. [`retention`] checks the shares. Each loop is a `kube::runtime::Controller`, or uses a timer if its objects
+//! archives. [`retention`] checks the shares. [`space`] measures shares, volumes and archives. Each loop is a `kube::runtime::Controller`, or uses a timer if its objects
 //! cannot be watched. A function takes a [`Context`] if it only reads and reports, and a [`leader::Leader`] if it changes
 //! something. A function that works on one volume takes a [`volumes::step::Step`], which has both.
 
@@ -15,6 +15,9 @@ mod error;
 mod expansion;
 mod leader;
 mod retention;
+mod shares_in_use;
+mod size_limit;
+mod space;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -40,6 +43,8 @@ pub async fn run(ctx: Arc<Context>, term: Term) {
         archives::run(Arc::clone(&leader), stop.clone()),
         stop.run_until_cancelled(class_events::run(&leader.ctx)),
         stop.run_until_cancelled(retention::run(&leader)),
+        stop.run_until_cancelled(space::shares::run(&leader)),
+        stop.run_until_cancelled(space::usage::run(&leader)),
         stop.run_until_cancelled(volumes::empty_trash::run(&leader, handed_over)),
         stop.run_until_cancelled(volumes::identities::run(&leader)),
     );

@@ -7,7 +7,7 @@
 //! because the policy may still change; so is an archive whose object says so. The directory of a volume that is not
 //! being deleted is moved back to its path. Archives and trash are in the trash roots of the share ([`crate::model::directory::TrashRoot`]).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +25,9 @@ use crate::cluster::cache::CachedVolume;
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
+use crate::controller::shares_in_use::shares_in_use;
 use crate::model::archive::restored_volume;
 use crate::model::directory::{ArchiveName, Directory, InTrash, Share};
-use crate::policy::class::Class;
 
 /// How long the first round waits for the objects of archives.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -55,26 +55,8 @@ pub async fn run(leader: &Leader) {
 /// The volumes of this instance. The key is the tag in the names of their archives.
 type Owners = HashMap<String, Arc<CachedVolume>>;
 
-/// Returns every share that a class, a volume or the object of an archive of this installation names.
-fn shares(leader: &Leader) -> BTreeSet<Share> {
-    let ctx = &leader.ctx;
-    let classes = ctx.cluster.classes.store().state();
-    let ours = classes
-        .iter()
-        .filter(|class| class.provisioner == ctx.installation.provisioner);
-    let of_classes = ours.filter_map(|class| Some(Class::read(class, &ctx.defaults).ok()?.share_with_version()));
-    let volumes = ctx.cluster.volumes.store().state();
-    let of_volumes = volumes.iter().filter_map(|volume| {
-        let volume = volume.read();
-        let ours = ctx.is_own(volume);
-        Some(volume.record.as_ref().ok().filter(|_| ours)?.share.clone())
-    });
-    let of_archives = follow::shares(leader).into_iter();
-    of_classes.chain(of_volumes).chain(of_archives).collect()
-}
-
 async fn clean_shares(leader: &Leader, which: impl Fn(&Share) -> bool, pause: Duration) {
-    for share in shares(leader).into_iter().filter(which) {
+    for share in shares_in_use(leader).into_iter().filter(which) {
         let cleaned = clean_share(leader, &share).await;
         let looked = lost_directories::report(leader, &share).await;
         if let Err(error) = cleaned.and(looked) {

@@ -20,9 +20,6 @@ pub const ARCHIVES: &str = "archives.bindery.dev";
 /// The `ConfigMap` in Bindery's namespace with the space of the shares.
 pub const SHARES: &str = "bindery-shares";
 
-/// The API group of archives.
-pub const GROUP: &str = "bindery.dev";
-
 /// The kind of the objects of archives.
 pub const ARCHIVE_KIND: &str = "Archive";
 
@@ -39,6 +36,9 @@ pub const UNBOUND_UID: &str = "00000000-0000-0000-0000-000000000000";
 /// Label of a volume: a hash of the server and the first path segment. Volumes whose directories overlap have the same
 /// value.
 pub const AREA: &str = "bindery.dev/area";
+
+/// The key of the space of all shares, in the `ConfigMap` in which the leader records it.
+pub const SHARES_KEY: &str = "shares.json";
 
 /// Label of an archive: the part of its name on the share that never changes.
 pub const ARCHIVE_KEY: &str = "bindery.dev/archive-key";
@@ -90,6 +90,10 @@ pub mod volume_annotation {
     pub const GID_RANGE: &str = "bindery.dev/gid-range";
     /// The group that the kubelet gives to pods with the volume (a name of Kubernetes).
     pub const POD_GID: &str = "pv.beta.kubernetes.io/gid";
+    /// `set`: Bindery sets the limit of the directory's size on the server.
+    pub const SIZE_LIMIT: &str = "bindery.dev/size-limit";
+    /// The space that the directory uses, as last measured.
+    pub const USAGE: &str = "bindery.dev/usage";
     /// How long the archive is kept, if the directory is archived.
     pub const ARCHIVE_RETENTION: &str = "bindery.dev/archive-retention";
     /// The NFS version that Bindery uses.

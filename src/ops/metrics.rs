@@ -15,6 +15,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::model::archive::ArchivePhase;
 use crate::model::endpoint::Endpoint;
+use crate::ops::space_metrics::SpaceMetrics;
 
 /// One label: its name and its value.
 type Label<V = &'static str> = [(&'static str, V); 1];
@@ -51,6 +52,8 @@ pub struct Metrics {
     not_sent: Family<Label, Counter>,
     webhook_rejected: Family<Label, Counter>,
     certificate: Gauge,
+    /// The space of shares, volumes and archives.
+    pub space: SpaceMetrics,
     registry: Registry,
 }
 
@@ -136,6 +139,7 @@ impl Default for Metrics {
                 "webhook_certificate_end_timestamp_seconds",
                 "When the certificate of the webhook expires, in seconds since 1970",
             ),
+            space: SpaceMetrics::new(&mut registry),
             registry,
         }
     }

@@ -6,4 +6,5 @@ pub mod exposition;
 pub mod listen;
 pub mod logs;
 pub mod metrics;
+pub mod space_metrics;
 pub mod tasks;

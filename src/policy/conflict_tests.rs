@@ -1,53 +1,10 @@
 //! Conflicts between an existing volume and a new one.
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-
 use super::*;
-use crate::model::attributes::Attributes;
-use crate::model::choices::{OnStorageFailure, Provision};
-use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
-use crate::model::labels::Labels;
 use crate::model::location::Location;
-use crate::model::on_delete::OnDelete;
-use crate::model::retention::Retention;
-use crate::model::topologies::Topologies;
 use crate::model::volume::{Origin, first_overlap};
-use crate::model::volume_source::VolumeSource;
-use crate::policy::fixtures::installation;
-
-fn new(directory: &str) -> NewVolume {
-    NewVolume {
-        namespace_uid: None,
-        name: format!("pvc-{directory}"),
-        claim: ("team-a".to_owned(), "data".to_owned()),
-        claim_uid: None,
-        class: "fast".to_owned(),
-        access_modes: vec!["ReadWriteMany".to_owned()],
-        capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
-        share: Share::parse("nas1", "/export").unwrap(),
-        directory: Directory::parse(directory).unwrap(),
-        attributes: Attributes {
-            mode: Some(0o777),
-            uid: None,
-            gid: None,
-        },
-        group_range: None,
-        restored: None,
-        existing: ExistingDirectory::Deny,
-        chosen_by: Source::Class,
-        on_delete: OnDelete::Delete,
-        retention: Retention::Forever,
-        on_failure: OnStorageFailure::Queue,
-        provision: Provision::OnCreate,
-        labels: Labels::new(),
-        reclaim: Reclaim::Delete,
-        source: VolumeSource::Nfs,
-        mount_options: vec![],
-        topologies: Topologies::default(),
-        attempt: "a".to_owned(),
-    }
-}
+use crate::policy::fixtures::{installation, new_volume as new};
 
 /// The result for a new claim of the same directory; `change` alters the existing volume.
 fn use_changed(change: impl FnOnce(&mut Volume)) -> Result<UseExisting, Conflict> {

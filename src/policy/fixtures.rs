@@ -14,14 +14,17 @@ use super::decide::Facts;
 use super::restore::RestoreFacts;
 use crate::model::attributes::Attributes;
 use crate::model::candidate::Candidate;
-use crate::model::choices::CsiDriver;
+use crate::model::choices::{CsiDriver, ExistingDirectory, FreeSpace, OnStorageFailure, Provision, SizeLimit};
 use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share};
+use crate::model::labels::Labels;
 use crate::model::namespace::Namespace;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
-use crate::model::volume::{ClaimRef, Installation, Origin, Phase, Record, Volume};
+use crate::model::source::Source;
+use crate::model::topologies::Topologies;
+use crate::model::volume::{ClaimRef, Installation, NewVolume, Origin, Phase, Record, Volume};
 use crate::model::volume_source::VolumeSource;
 
 /// The volume of the claim in [`World`].
@@ -142,6 +145,7 @@ pub fn record(directory: &str) -> Record {
         group_range: None,
         source: VolumeSource::Nfs,
         restored: None,
+        size_limit: SizeLimit::Ignore,
     }
 }
 
@@ -170,8 +174,45 @@ pub fn volume(name: &str, directory: &str) -> Volume {
         ready: false,
         attempt: None,
         made_for: None,
+        usage: None,
         maker: Some(installation()),
         provisioner: None,
         record: Ok(record(directory)),
+    }
+}
+
+/// A volume that is to be created with this directory.
+pub fn new_volume(directory: &str) -> NewVolume {
+    NewVolume {
+        namespace_uid: None,
+        name: format!("pvc-{directory}"),
+        claim: ("team-a".to_owned(), "data".to_owned()),
+        claim_uid: None,
+        class: "fast".to_owned(),
+        access_modes: vec!["ReadWriteMany".to_owned()],
+        capacity: Bytes::read(&Quantity("1Gi".to_owned())).unwrap(),
+        share: Share::parse("nas1", "/export").unwrap(),
+        directory: Directory::parse(directory).unwrap(),
+        attributes: Attributes {
+            mode: Some(0o777),
+            uid: None,
+            gid: None,
+        },
+        group_range: None,
+        restored: None,
+        existing: ExistingDirectory::Deny,
+        chosen_by: Source::Class,
+        on_delete: OnDelete::Delete,
+        retention: Retention::Forever,
+        on_failure: OnStorageFailure::Queue,
+        provision: Provision::OnCreate,
+        free_space: FreeSpace::Ignore,
+        size_limit: SizeLimit::Ignore,
+        labels: Labels::new(),
+        reclaim: Reclaim::Delete,
+        source: VolumeSource::Nfs,
+        mount_options: vec![],
+        topologies: Topologies::default(),
+        attempt: "a".to_owned(),
     }
 }

@@ -59,6 +59,10 @@ choices! {
         NodePublishSecretName = "csi.storage.k8s.io/node-publish-secret-name",
         /// The namespace of that Secret.
         NodePublishSecretNamespace = "csi.storage.k8s.io/node-publish-secret-namespace",
+        /// Whether a claim must fit into the free space of its share.
+        FreeSpace = "freeSpace",
+        /// Whether the server limits the size of the directory.
+        SizeLimit = "sizeLimit",
         /// Which keys a namespace may set.
         NamespaceOverrides = "namespaceOverrides",
         /// Which keys a claim may set.
@@ -146,6 +150,8 @@ impl Key {
                 | Self::Share
                 | Self::Provision
                 | Self::VolumeLabels
+                | Self::FreeSpace
+                | Self::SizeLimit
                 | Self::GidRange
                 | Self::CsiAttribute
                 | Self::NodeStageSecretName
@@ -242,7 +248,7 @@ mod tests {
              restoreAttributes, onStorageFailure, nfsVersion, provision, volumeLabels, volumeSource, csiDriver, \
              csiAttribute/<name>, csi.storage.k8s.io/node-stage-secret-name, \
              csi.storage.k8s.io/node-stage-secret-namespace, csi.storage.k8s.io/node-publish-secret-name, \
-             csi.storage.k8s.io/node-publish-secret-namespace, namespaceOverrides, claimOverrides"
+             csi.storage.k8s.io/node-publish-secret-namespace, freeSpace, sizeLimit, namespaceOverrides, claimOverrides"
         );
     }
 }

@@ -28,6 +28,7 @@ pub mod restore_claim;
 pub mod selectors;
 pub mod settings;
 pub mod shared_directory;
+pub mod space;
 pub mod taken_over;
 pub mod template;
 pub mod uninstall;

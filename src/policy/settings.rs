@@ -9,7 +9,8 @@ use super::csi::CsiSettings;
 use super::key::Key;
 use super::template::{Dialect, Template};
 use crate::model::choices::{
-    ArchiveRestore, CsiDriver, ExistingDirectory, OnStorageFailure, Provision, RestoreAttributes, SourceKind,
+    ArchiveRestore, CsiDriver, ExistingDirectory, FreeSpace, OnStorageFailure, Provision, RestoreAttributes, SizeLimit,
+    SourceKind,
 };
 use crate::model::directory::NfsVersion;
 use crate::model::group::{Group, GroupRange};
@@ -53,6 +54,10 @@ pub struct Settings {
     pub driver: Option<CsiDriver>,
     /// `csiAttribute/<name>` and the Secrets of the driver, of a class.
     pub csi: CsiSettings,
+    /// `freeSpace`, of a class.
+    pub free_space: Option<FreeSpace>,
+    /// `sizeLimit`, of a class.
+    pub size_limit: Option<SizeLimit>,
     /// All keys that are set on this object.
     pub written: Vec<Key>,
 }
@@ -93,6 +98,8 @@ impl Settings {
             source: parse(get(Key::VolumeSource), invalid, str::parse),
             driver: parse(get(Key::CsiDriver), invalid, str::parse),
             csi: CsiSettings::read(written, invalid),
+            free_space: parse(get(Key::FreeSpace), invalid, str::parse),
+            size_limit: parse(get(Key::SizeLimit), invalid, str::parse),
             written: written.iter().map(|&(key, ..)| key).collect(),
         }
     }

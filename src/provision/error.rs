@@ -35,6 +35,12 @@ pub enum Error {
     /// Other volumes and archives use all groups of the class.
     #[error("{0}")]
     NoGroup(String),
+    /// The claim requests more than what is free.
+    #[error("{0}")]
+    NoSpace(String),
+    /// The server does not limit the size of the directory.
+    #[error("{0}")]
+    NoLimit(String),
     /// The NFS server returned an error or did not answer.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -68,7 +74,9 @@ impl Error {
             | Self::DirectoryExists(_)
             | Self::Conflict(_)
             | Self::Archive(_)
-            | Self::NoGroup(_) => false,
+            | Self::NoGroup(_)
+            | Self::NoSpace(_)
+            | Self::NoLimit(_) => false,
         }
     }
 

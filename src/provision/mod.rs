@@ -12,6 +12,7 @@ mod preview;
 mod provisioner;
 mod restore;
 mod restore_facts;
+mod space;
 mod undo;
 
 use std::time::Duration;
@@ -37,7 +38,7 @@ use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin};
 use crate::policy::conflict::{UseExisting, exists_refusal, overlap_conflict};
 use crate::policy::restore::use_existing;
-use crate::storage::{Existing, Found, Made, Outcome};
+use crate::storage::{Existing, Found, Made, Outcome, Space};
 
 /// The pause between two attempts to write an object that another client is writing.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -67,7 +68,7 @@ impl Provisioner {
             return Box::pin(self.provision_restored(new, archive, deadlines, confirm)).await;
         }
         let deadline = deadlines.work;
-        let (found, share_id) = self.look_up(new, deadline, confirm).await?;
+        let (found, share_id, space) = self.look_up(new, deadline, confirm).await?;
         let location = new.location(Some(share_id), found.map(|found| found.identity));
         let denied = found.is_some() && new.existing == ExistingDirectory::Deny;
         let exists = || Error::DirectoryExists(exists_refusal(new));
@@ -76,6 +77,7 @@ impl Provisioner {
             self.refuse_overlap(new, &location, None, deadline).await?;
             return Err(exists());
         }
+        space::check_free_space(new, found.as_ref(), space)?;
         // A known conflict refuses the claim before anything is created. Otherwise, if the process died right after it
         // created the volume, Kubernetes might bind that volume, and the cleanup of the other volume would keep the
         // directory for it.
@@ -109,7 +111,7 @@ impl Provisioner {
         };
         failpoints::point(Point::VolumeCreated);
         let made = match self.ensure_unique_group(&mut new, &mut written, deadline).await {
-            Ok(()) => self.make(&new, &location, &written, deadline).await,
+            Ok(()) => self.make_limited(&new, &location, &written, deadline).await,
             Err(error) => Err(error),
         };
         let made = match made {
@@ -149,19 +151,20 @@ impl Provisioner {
         Ok(())
     }
 
-    /// Looks up the claim and the directory. Fails if the claim is not in the state that this call needs, or if `confirm`
-    /// fails. All requests are sent at the same time.
+    /// Looks up the claim, the directory, and the free space if the class requires it. Fails if the claim is not in the state
+    /// that this call needs, or if `confirm` fails. All requests are sent at the same time.
     async fn look_up(
         &self,
         new: &NewVolume,
         deadline: Instant,
         confirm: impl Future<Output = Result<(), Error>>,
-    ) -> Result<(Option<Found>, ShareId), Error> {
+    ) -> Result<(Option<Found>, ShareId, Option<Space>), Error> {
         let claim = async { tokio::try_join!(self.check_claim(new, deadline), confirm) };
         let read = async {
             tokio::try_join!(
                 self.storage.look_up(&new.share, &new.directory, deadline),
                 self.storage.identify(&new.share, deadline),
+                self.free_space(new, deadline),
             )
         };
         let directory = self.metrics.wait("nfs", read);
@@ -212,6 +215,20 @@ impl Provisioner {
                 }
             }
         }
+    }
+
+    /// Does the same as [`Self::make`], and limits the size of the directory, or checks that the server does, as the class
+    /// requires.
+    async fn make_limited(
+        &self,
+        new: &NewVolume,
+        location: &Location<'_>,
+        written: &Written,
+        deadline: Instant,
+    ) -> Result<Made, Error> {
+        let made = self.make(new, location, written, deadline).await?;
+        self.limit_size(new, written.origin, made.identity, deadline).await?;
+        Ok(made)
     }
 
     /// Checks for overlapping directories, and creates the directory. The caller has written the volume before.

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::space::check_free_space;
 use super::{Error, Provisioner};
 use crate::model::choices::ExistingDirectory;
 use crate::model::volume::NewVolume;
@@ -20,7 +21,7 @@ impl Provisioner {
         if let Some(archive) = &new.restored {
             return Box::pin(self.preview_restored(new, archive, deadline, confirm)).await;
         }
-        let (found, share_id) = self.look_up(new, deadline, confirm).await?;
+        let (found, share_id, space) = self.look_up(new, deadline, confirm).await?;
         // A directory whose name contains the name of its volume cannot overlap with the directory of another volume.
         if !new.directory.cannot_overlap(&new.name) {
             if let Some(volume) = self.volume(new, deadline).await? {
@@ -33,6 +34,7 @@ impl Provisioner {
         if found.is_some() && new.existing == ExistingDirectory::Deny {
             return Err(Error::DirectoryExists(exists_refusal(new)));
         }
+        check_free_space(new, found.as_ref(), space)?;
         self.choose_group(&mut new.clone(), found, deadline).await
     }
 }

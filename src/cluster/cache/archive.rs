@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use super::cached::Summary;
 use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord};
 use crate::model::names;
+use crate::model::usage::Usage;
 use crate::model::volume::Installation;
 
 /// The summary of the object of an archive.
@@ -29,6 +30,10 @@ pub struct ArchiveSummary {
     pub keep_until: Option<String>,
     /// The value of that annotation that is on the share.
     pub keep_until_applied: Option<String>,
+    /// The space that it uses, as last measured.
+    pub usage: Option<Usage>,
+    /// The class of its claim.
+    pub class: Option<String>,
     /// The namespace of its claim.
     pub claim_namespace: Option<String>,
     /// The uid of that namespace.
@@ -49,10 +54,15 @@ impl Summary for ArchiveSummary {
             missing_since: archive.missing_since(),
             keep_until: archive.keep_until().map(str::to_owned),
             keep_until_applied: archive.keep_until_applied().map(str::to_owned),
+            usage: archive
+                .annotations()
+                .get(names::volume_annotation::USAGE)
+                .and_then(|usage| usage.parse().ok()),
             maker: Installation {
                 provisioner: archive.spec.provisioner,
                 instance: archive.spec.instance,
             },
+            class: archive.spec.storage_class_name,
             claim_namespace: archive.spec.claim_namespace,
             namespace_uid: archive.spec.namespace_uid,
         }

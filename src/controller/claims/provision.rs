@@ -112,7 +112,9 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
             error @ (provision::Error::Conflict(_)
             | provision::Error::DirectoryExists(_)
             | provision::Error::Archive(_)
-            | provision::Error::NoGroup(_)),
+            | provision::Error::NoGroup(_)
+            | provision::Error::NoSpace(_)
+            | provision::Error::NoLimit(_)),
         ) => Ok(refuse(ctx, claim, error.to_string())),
         Err(error) => Err(error.into()),
     }

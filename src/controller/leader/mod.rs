@@ -100,6 +100,13 @@ impl Leader {
         let _ = self.trash.send(TrashEntry { share, place });
     }
 
+    /// Returns whether claims of a share, or volumes of its server, wait or are reconciled.
+    pub fn is_busy(&self, share: &Share) -> bool {
+        self.bind_queue.is_busy(share.server())
+            || self.cleanup_queue.is_busy(share.server())
+            || self.claim_queue.is_busy(&share.to_string())
+    }
+
     /// Fails with [`Error::NotLeading`] if this replica no longer leads. Must be called before every effect that cannot
     /// be undone, because the process may have been paused.
     pub fn may_act(&self) -> Result<(), Error> {

@@ -60,6 +60,14 @@ impl ServerQueue {
         }
     }
 
+    /// Returns whether an object of this server waits or is reconciled.
+    pub fn is_busy(&self, server: &str) -> bool {
+        let servers = self.servers.lock();
+        servers
+            .get(server)
+            .is_some_and(|server| server.permits.available_permits() < self.limit)
+    }
+
     fn server(&self, name: &str) -> Arc<Server> {
         let mut servers = self.servers.lock();
         let server = servers.entry(name.to_owned()).or_insert_with(|| {

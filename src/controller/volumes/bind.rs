@@ -15,6 +15,7 @@ use crate::cluster::patch::{self, set, set_annotation, test, test_annotation};
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
+use crate::controller::size_limit::limit_size;
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::claim::Claim;
@@ -84,6 +85,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
             .make(share, directory, record.attributes, existing, storage_deadline());
         made.await?.identity
     };
+    limit_size(ctx, record, volume.capacity.as_ref(), identity).await?;
     if !cannot_overlap && let Some(other) = overlap::volume_of_same_directory(step, identity) {
         let same = format!(
             "its directory {} is also the directory of volume {other}, by another name of the server or another path",

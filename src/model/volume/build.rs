@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Installation, Origin, Record, Restored, Volume, area};
 use crate::model::attributes::Attributes;
-use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
+use crate::model::choices::{ExistingDirectory, FreeSpace, OnStorageFailure, Provision, SizeLimit};
 use crate::model::claim::Bytes;
 use crate::model::directory::{Directory, Share};
 use crate::model::group::GroupRange;
@@ -73,6 +73,10 @@ pub struct NewVolume {
     pub on_failure: OnStorageFailure,
     /// When the volume is created.
     pub provision: Provision,
+    /// Whether its size must fit into the free space of the share.
+    pub free_space: FreeSpace,
+    /// Whether the server limits the size of the directory.
+    pub size_limit: SizeLimit,
     /// Labels from its class.
     pub labels: Labels,
     /// What happens to the volume when the claim is gone.
@@ -131,6 +135,7 @@ impl NewVolume {
             annotations[key] = json!(gid);
         }
         annotations[volume_annotation::GID_RANGE] = json!(self.group_range.map(|range| range.to_string()));
+        annotations[volume_annotation::SIZE_LIMIT] = json!(self.recorded_limit());
         let spec = &all["spec"];
         json!({
             "metadata": {"annotations": all["metadata"]["annotations"], "labels": all["metadata"]["labels"]},
@@ -143,6 +148,11 @@ impl NewVolume {
                 "storageClassName": spec["storageClassName"],
             },
         })
+    }
+
+    /// The annotation about the limit; none if there is nothing to do for it later.
+    fn recorded_limit(&self) -> Option<String> {
+        (self.size_limit == SizeLimit::Set).then(|| self.size_limit.to_string())
     }
 
     /// The uid in the new volume's `claimRef`; none in an admission review. A volume for an existing claim is fenced
@@ -175,6 +185,7 @@ impl NewVolume {
                 volume_annotation::GID_RANGE,
                 self.group_range.map(|range| range.to_string()),
             ),
+            (volume_annotation::SIZE_LIMIT, self.recorded_limit()),
         ];
         let optional = optional.into_iter().chain(group_annotations(self.attributes.gid));
         let of_archive = self.restored.iter().flat_map(Restored::annotations);

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use super::annotations::Annotations;
 use super::{Installation, Origin, Restored};
 use crate::model::attributes::Attributes;
+use crate::model::choices::SizeLimit;
 use crate::model::claim::{Bytes, Claim, Name};
 use crate::model::directory::{Directory, Share, Shown, TrashRoot};
 use crate::model::group::GroupRange;
@@ -19,6 +20,7 @@ use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::share_id::ShareId;
+use crate::model::usage::Usage;
 use crate::model::volume_source::{SourceLocation, VolumeSource};
 
 /// A volume as stored in the API.
@@ -65,6 +67,8 @@ pub struct Volume {
     pub maker: Option<Installation>,
     /// The provisioner that it names, if it names no instance.
     pub provisioner: Option<String>,
+    /// The space that its directory uses, as last measured.
+    pub usage: Option<Usage>,
     /// The directory and its policy; the error says which annotation is not valid.
     pub record: Result<Record, String>,
 }
@@ -120,6 +124,8 @@ pub struct Record {
     pub source: VolumeSource,
     /// The archive that it was, if it was one.
     pub restored: Option<Restored>,
+    /// Whether Bindery sets the limit of its size.
+    pub size_limit: SizeLimit,
 }
 
 impl Volume {
@@ -167,6 +173,9 @@ impl Volume {
             ready: annotations
                 .get(volume_annotation::READY)
                 .is_some_and(|ready| ready == "true"),
+            usage: annotations
+                .get(volume_annotation::USAGE)
+                .and_then(|usage| usage.parse().ok()),
             made_for: annotations.get(volume_annotation::MADE_FOR).cloned(),
             attempt: annotations.get(volume_annotation::ATTEMPT).cloned(),
             provisioner: match maker {
@@ -326,5 +335,8 @@ fn record(annotations: &BTreeMap<String, String>, location: Option<SourceLocatio
         group_range: annotations.get(volume_annotation::GID_RANGE)?,
         source: location.source,
         restored,
+        size_limit: annotations
+            .get(volume_annotation::SIZE_LIMIT)?
+            .unwrap_or(SizeLimit::Ignore),
     })
 }

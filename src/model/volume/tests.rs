@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::attributes::Attributes;
-use crate::model::choices::{ExistingDirectory, OnStorageFailure, Provision};
+use crate::model::choices::{ExistingDirectory, FreeSpace, OnStorageFailure, Provision, SizeLimit};
 use crate::model::claim::Bytes;
 use crate::model::directory::NfsVersion;
 use crate::model::labels::Labels;
@@ -41,6 +41,8 @@ fn new() -> NewVolume {
         retention: Retention::Seconds(30 * 24 * 60 * 60),
         on_failure: OnStorageFailure::Queue,
         provision: Provision::OnCreate,
+        free_space: FreeSpace::Ignore,
+        size_limit: SizeLimit::Ignore,
         labels: Labels::new(),
         reclaim: Reclaim::Delete,
         source: VolumeSource::Nfs,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::inputs::Facts;
 use crate::model::archive::restored_volume;
 use crate::model::attributes::Attributes;
-use crate::model::choices::{Provision, RestoreAttributes, SourceKind};
+use crate::model::choices::{FreeSpace, Provision, RestoreAttributes, SizeLimit, SourceKind};
 use crate::model::claim::{Bytes, Name};
 use crate::model::directory::{Directory, Share};
 use crate::model::group::{Group, GroupRange};
@@ -116,6 +116,8 @@ pub(super) fn new_volume(
         retention: policy.retention.value,
         on_failure: policy.on_failure.value,
         provision: class.settings.provision.unwrap_or(Provision::OnCreate),
+        free_space: class.settings.free_space.unwrap_or(FreeSpace::Ignore),
+        size_limit: class.settings.size_limit.unwrap_or(SizeLimit::Ignore),
         labels: class.settings.volume_labels.clone().unwrap_or_default(),
         reclaim: class.reclaim,
         source,

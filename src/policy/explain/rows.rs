@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::choices::{ArchiveRestore, Provision, RestoreAttributes, SourceKind};
+use crate::model::choices::{ArchiveRestore, FreeSpace, Provision, RestoreAttributes, SizeLimit, SourceKind};
 use crate::model::group::Group;
 use crate::model::labels;
 use crate::model::names::volume_annotation;
@@ -95,6 +95,14 @@ pub(super) fn of_new_claim(class: &Class, policy: &Policy, defaults: &Defaults) 
             SourceKind::Nfs => source.to_string(),
             SourceKind::Csi => format!("{source}, {}", policy.driver.value),
         }),
+        of_class(
+            Key::FreeSpace,
+            settings.free_space.unwrap_or(FreeSpace::Ignore).as_str(),
+        ),
+        of_class(
+            Key::SizeLimit,
+            settings.size_limit.unwrap_or(SizeLimit::Ignore).as_str(),
+        ),
         of_class(Key::NamespaceOverrides, &list(&class.namespace_overrides)),
         of_class(Key::ClaimOverrides, &list(&class.claim_overrides)),
         Row::new(RECLAIM, class.reclaim, "class"),

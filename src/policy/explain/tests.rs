@@ -103,6 +103,8 @@ fn every_key_is_listed_with_its_source() {
         ("provision", "onCreate", "default"),
         ("volumeLabels", "none", "default"),
         ("volumeSource", "nfs", "default"),
+        ("freeSpace", "ignore", "default"),
+        ("sizeLimit", "ignore", "default"),
         ("namespaceOverrides", namespace, "default"),
         ("claimOverrides", "none", "default"),
         ("reclaimPolicy", "Delete", "class"),

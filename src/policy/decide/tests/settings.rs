@@ -46,6 +46,8 @@ fn setting(key: Key, class: Option<&str>, namespace: Option<&str>, claim: Option
         | Key::Share
         | Key::Provision
         | Key::VolumeLabels
+        | Key::FreeSpace
+        | Key::SizeLimit
         | Key::GidRange
         | Key::CsiAttribute
         | Key::NodeStageSecretName

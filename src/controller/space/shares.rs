@@ -1,0 +1,69 @@
+//! Asks the NFS servers for the size and the free space of all shares in use.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::record::Record;
+use crate::controller::context::storage_deadline;
+use crate::controller::leader::Leader;
+use crate::controller::shares_in_use::shares_in_use;
+use crate::model::directory::Share;
+use crate::model::share_space::ShareSpace;
+use crate::model::space::Space;
+use crate::ops::metrics::Metrics;
+
+/// The number of shares that are asked for at the same time.
+const PARALLEL: usize = 16;
+
+/// Asks for the space of all shares at the start of the term, and after each interval. Never returns.
+pub async fn run(leader: &Leader) {
+    let interval = leader.ctx.options.space_interval;
+    let _clear = ClearMetrics(&leader.ctx.metrics);
+    let mut record = Record::default();
+    while !interval.is_zero() {
+        let shares = measure_all(leader).await;
+        leader.ctx.metrics.space.set_shares(&shares);
+        record.write(leader, &shares).await;
+        sleep(interval).await;
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Removes the metrics at the end of the term, because only the leader measures.
+struct ClearMetrics<'a>(&'a Metrics);
+
+impl Drop for ClearMetrics<'_> {
+    fn drop(&mut self) {
+        self.0.space.set_shares(&[]);
+    }
+}
+
+/// Returns each share in use once, although it may be used with several NFS versions. A share whose server does not answer
+/// has no space.
+async fn measure_all(leader: &Leader) -> Vec<ShareSpace> {
+    let mut shares: BTreeMap<(String, String), Vec<Share>> = BTreeMap::new();
+    for share in shares_in_use(leader) {
+        let key = (share.server().to_owned(), share.path().to_owned());
+        shares.entry(key).or_default().push(share);
+    }
+    let measured = stream::iter(shares).map(async |((server, path), versions)| {
+        let space = measure(leader, &versions).await;
+        ShareSpace::new(server, path, space, Timestamp::now())
+    });
+    measured.buffered(PARALLEL).collect().await
+}
+
+/// Asks for the space of a share, in the first version in which the server tells it.
+async fn measure(leader: &Leader, versions: &[Share]) -> Option<Space> {
+    for share in versions {
+        match leader.ctx.storage.space(share, None, storage_deadline()).await {
+            Ok(Some(space)) => return Some(space),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%share, %error, "could not read the space of a share"),
+        }
+    }
+    None
+}

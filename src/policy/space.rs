@@ -1,0 +1,118 @@
+//! Decides whether a new claim gets its volume, by the space of its share: `freeSpace` and `sizeLimit` of its class.
+
+use crate::model::choices::{FreeSpace, SizeLimit};
+use crate::model::space::{Space, size};
+use crate::model::volume::NewVolume;
+
+/// Returns the sentence that refuses a claim whose class has `freeSpace: require`, if it requests more than what is free, or
+/// if the server does not tell that.
+pub fn free_space_refusal(new: &NewVolume, space: Option<Space>) -> Option<String> {
+    let (share, class, request) = (&new.share, &new.class, &new.capacity);
+    if new.free_space == FreeSpace::Ignore {
+        return None;
+    }
+    let Some(space) = space else {
+        return Some(format!(
+            "the server does not tell how much space is free in share {share}, and StorageClass {class} has freeSpace: \
+             require; choose another StorageClass, or let an administrator set freeSpace: ignore in this one"
+        ));
+    };
+    (request.bytes > u128::from(space.available)).then(|| {
+        format!(
+            "the claim requests {}, and of {} in share {share} only {} are free (StorageClass {class} has freeSpace: \
+             require); request less, free space on the server, or choose another StorageClass",
+            request.written,
+            size(space.total),
+            size(space.available)
+        )
+    })
+}
+
+/// Returns the size to which the server limits a directory, if it has a limit of its own: then the server reports another
+/// size for the directory than for its share.
+pub fn limit(share: Option<Space>, directory: Option<Space>) -> Option<u64> {
+    let total = directory?.total;
+    (share?.total != total).then_some(total)
+}
+
+/// Returns the sentence that refuses a claim whose class has `sizeLimit: require`, if its directory has no limit.
+pub fn size_limit_refusal(new: &NewVolume, limit: Option<u64>) -> Option<String> {
+    if new.size_limit != SizeLimit::Require || limit.is_some() {
+        return None;
+    }
+    Some(format!(
+        "directory {} of share {} has no size limit of its own on the server, and StorageClass {} has sizeLimit: require; \
+         let an administrator set up a quota there that every new directory gets (a project quota, a qtree), or choose \
+         another StorageClass",
+        new.directory.shown(),
+        new.share,
+        new.class
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::fixtures::new_volume;
+
+    fn space(total: u64, available: u64) -> Option<Space> {
+        Some(Space {
+            total,
+            available,
+            files: None,
+        })
+    }
+
+    fn volume(free_space: FreeSpace, size_limit: SizeLimit) -> NewVolume {
+        NewVolume {
+            free_space,
+            size_limit,
+            ..new_volume("team-a/data")
+        }
+    }
+
+    #[test]
+    fn a_claim_must_fit_into_the_free_space_if_its_class_requires_that() {
+        let ignored = volume(FreeSpace::Ignore, SizeLimit::Ignore);
+        let required = volume(FreeSpace::Require, SizeLimit::Ignore);
+        for (free, fits) in [(1 << 30, true), ((1 << 30) - 1, false), (0, false)] {
+            let space = space(10 << 30, free);
+            assert_eq!(free_space_refusal(&ignored, space), None);
+            assert_eq!(free_space_refusal(&required, space).is_none(), fits, "{free}");
+        }
+        assert_eq!(free_space_refusal(&ignored, None), None);
+        assert_eq!(
+            free_space_refusal(&required, space(10 << 30, 512 << 20)).unwrap(),
+            "the claim requests 1Gi, and of 10.0 GiB in share nas1:/export only 512.0 MiB are free (StorageClass fast has \
+             freeSpace: require); request less, free space on the server, or choose another StorageClass"
+        );
+        assert_eq!(
+            free_space_refusal(&required, None).unwrap(),
+            "the server does not tell how much space is free in share nas1:/export, and StorageClass fast has freeSpace: \
+             require; choose another StorageClass, or let an administrator set freeSpace: ignore in this one"
+        );
+    }
+
+    #[test]
+    fn a_directory_with_another_size_than_its_share_has_a_limit() {
+        assert_eq!(limit(space(100, 50), space(10, 10)), Some(10));
+        assert_eq!(limit(space(100, 50), space(100, 40)), None);
+        assert_eq!(limit(None, space(10, 10)), None);
+        assert_eq!(limit(space(100, 50), None), None);
+    }
+
+    #[test]
+    fn a_directory_must_have_a_limit_if_its_class_requires_that() {
+        let required = volume(FreeSpace::Ignore, SizeLimit::Require);
+        assert_eq!(size_limit_refusal(&required, Some(10)), None);
+        for other in [SizeLimit::Ignore, SizeLimit::Set] {
+            assert_eq!(size_limit_refusal(&volume(FreeSpace::Ignore, other), None), None);
+        }
+        assert_eq!(
+            size_limit_refusal(&required, None).unwrap(),
+            "directory team-a/data of share nas1:/export has no size limit of its own on the server, and StorageClass fast \
+             has sizeLimit: require; let an administrator set up a quota there that every new directory gets (a project \
+             quota, a qtree), or choose another StorageClass"
+        );
+    }
+}
