@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use bindery::cli::program::Program;
 use bindery::cli::{Cli, Command};
 use bindery::cluster::api_error::{describe, describe_for_command};
-use bindery::commands::{archives, check, completion, console, explain, man, restore, serve, uninstall};
+use bindery::commands::{archives, check, completion, console, df, explain, man, restore, serve, uninstall};
 use clap::FromArgMatches;
 
 /// The maximum number of worker threads. Most of the work is waiting, so more threads would only use more memory.
@@ -57,6 +57,7 @@ async fn run(command: Command, program: Program) -> anyhow::Result<ExitCode> {
         Command::Archives(flags) => ("archives", archives::archives(flags).await),
         Command::Restore(flags) => ("restore", restore::restore(flags).await),
         Command::Console(flags) => ("console", console::console(flags).await),
+        Command::Df(flags) => ("df", df::df(flags).await),
         Command::Uninstall(flags) => ("uninstall", uninstall::uninstall(flags).await),
         Command::Completion(flags) => ("completion", completion::completion(&flags, program)),
         Command::Man(_) => ("man", man::man(program)),

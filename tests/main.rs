@@ -108,6 +108,8 @@ mod server_outages;
 mod shared_directories;
 /// Names that NFS servers reserve for snapshots and deleted files.
 mod snapshots;
+/// The space of shares, volumes and archives.
+mod space;
 /// NFS calls of a paused leader that arrive late.
 mod stale_leader;
 /// Statically provisioned volumes.

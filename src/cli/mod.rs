@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod completion;
 mod console;
+pub mod df;
 mod explain;
 mod installation;
 mod man;
@@ -95,6 +96,15 @@ pub enum Command {
     /// address that contains a secret. It ends with Ctrl-C.
     #[command(after_help = console::EXAMPLES)]
     Console(Console),
+    /// Shows the space that volumes and archives use, and the free space of the shares, as Bindery has measured it.
+    ///
+    /// It reads PersistentVolumes, Archives and a ConfigMap with the rights of the kubeconfig, and asks no NFS server. What
+    /// the user may not read is left out and named. `MEASURED` is the age of the numbers: `bindery serve` measures each
+    /// volume once in --usage-interval.
+    ///
+    /// Exit status: 0 if everything could be read; 1 if a part could not be read; 2 if nothing could be read.
+    #[command(after_help = df::EXAMPLES)]
+    Df(df::Df),
     /// Removes Bindery's finalizer from all volumes and archives, and deletes the webhook configuration, so that Bindery
     /// can be removed from the cluster.
     ///

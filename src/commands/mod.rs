@@ -6,6 +6,7 @@ pub mod check;
 pub mod completion;
 mod connect;
 pub mod console;
+pub mod df;
 pub mod explain;
 pub mod man;
 pub mod restore;

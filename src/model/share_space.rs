@@ -46,6 +46,16 @@ impl ShareSpace {
         }
     }
 
+    /// How much of it is used. The blocks that only root of the server may fill count as used.
+    pub fn used(&self) -> Option<u64> {
+        Some(self.size?.saturating_sub(self.available?))
+    }
+
+    /// How many files it has.
+    pub fn used_files(&self) -> Option<u64> {
+        Some(self.files?.saturating_sub(self.available_files?))
+    }
+
     /// Whether this differs noticeably from what was recorded: another size, or at least 1 % of the size more or less free.
     pub fn differs_from(&self, recorded: &Self) -> bool {
         let is_other_share = (&self.server, &self.share) != (&recorded.server, &recorded.share);

@@ -1,5 +1,6 @@
 //! What [`super::Storage::measure`] has counted so far, and how fast it may ask the server.
 
+use std::any::Any;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
@@ -63,6 +64,8 @@ pub(super) struct Progress {
     pub begun: bool,
     /// The directories from the top of the tree down to the current one.
     pub levels: Vec<Level>,
+    /// The handles of the levels, in the type of the storage. Without them, the path is looked up again.
+    pub handles: Option<Box<dyn Any + Send>>,
     counted: Used,
     /// The file numbers of counted files that have more than one name.
     linked: HashSet<u64>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bindery::storage::{Fault, FileSpace, Space, Storage};
+use bindery::storage::{ExistingLimit, Fault, FileSpace, Space, Storage};
 use rustix::fs::statvfs;
 
 use super::{client, directory, long_deadline, make};
@@ -11,6 +11,7 @@ use crate::support::nfs::Ganesha;
 
 test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3] {
     the_space_of_a_directory_is_that_of_its_file_system,
+    a_limit_can_be_set_on_cephfs_only,
     the_space_is_that_of_the_file_system_of_the_share,
     the_space_of_a_share_that_is_not_exported_is_an_error,
 });
@@ -18,6 +19,7 @@ test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3] {
 // A mount has no exports. `embedded` has a fixed size of its own.
 test_for!([mounted] {
     the_space_of_a_directory_is_that_of_its_file_system,
+    a_limit_can_be_set_on_cephfs_only,
     the_space_is_that_of_the_file_system_of_the_share,
 });
 
@@ -76,4 +78,28 @@ async fn the_space_of_a_share_that_is_not_exported_is_an_error(kind: Kind) {
     let error = client.space(&share, None, long_deadline()).await.unwrap_err();
     assert_eq!(error.fault, Fault::NoSuchShare);
     assert_eq!(error.tried, format!("cannot read the free space on {share}"));
+}
+
+async fn a_limit_can_be_set_on_cephfs_only(kind: Kind) {
+    let (server, client) = kind.start();
+    let share = server.share("/export");
+    let made = make(&client, &share, "data").await.unwrap();
+    let place = directory("data");
+    let limit = client.limit_size(
+        &share,
+        &place,
+        made.identity,
+        1 << 30,
+        ExistingLimit::SetOrRaise,
+        long_deadline(),
+    );
+    let error = limit.await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot limit the size of directory data on {share}: Bindery can set limits only on CephFS that is mounted in \
+             its pod (--mounted). Use a StorageClass with sizeLimit: ignore, or sizeLimit: require if the server itself \
+             limits directories."
+        )
+    );
 }

@@ -329,7 +329,11 @@ impl Bindery {
             own.get("bindery").await.expect("the shipped role").rules,
         ];
         let named = shipped.into_iter().flatten().flatten().filter_map(|mut rule| {
-            rule.resource_names.as_mut()?.fill(self.name.clone());
+            for name in rule.resource_names.as_mut()? {
+                // The Secret has the same name as the Lease, the ConfigMap has a suffix.
+                let suffix = if name.ends_with("-shares") { "-shares" } else { "" };
+                *name = format!("{}{suffix}", self.name);
+            }
             Some(rule)
         });
         let rules: Vec<_> = named.collect();

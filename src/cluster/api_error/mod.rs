@@ -69,7 +69,7 @@ impl ApiFault {
     }
 
     /// Converts an error for the user of a command, who has a kubeconfig.
-    fn from_command(error: &Error) -> Self {
+    pub fn from_command(error: &Error) -> Self {
         let usual = Self::from(error);
         let why = match error {
             Error::Api(status) if status.code == 401 => {

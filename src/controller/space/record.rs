@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
-use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
 use crate::cluster::api_error::ApiFault;
+use crate::cluster::patch::is_not_found;
 use crate::controller::leader::Leader;
 use crate::model::names;
 use crate::model::share_space::ShareSpace;
@@ -44,12 +45,8 @@ impl Record {
             ..ConfigMap::default()
         };
         let records: Api<ConfigMap> = Api::namespaced(leader.ctx.cluster.client.clone(), &options.own_namespace);
-        let parameters = PatchParams::apply(names::CONTROLLER).force();
-        let written = records
-            .patch(&options.shares_record, &parameters, &Patch::Apply(&record))
-            .await;
-        match written {
-            Ok(_) => {
+        match write(&records, &record).await {
+            Ok(()) => {
                 self.written = Some((shares.to_vec(), Instant::now()));
                 self.has_failed = false;
             }
@@ -71,5 +68,17 @@ impl Record {
         at.elapsed() >= LONGEST_AGE
             || shares.len() != before.len()
             || pairs.any(|(now, before)| now.differs_from(before))
+    }
+}
+
+/// Changes the record, or creates it if it does not exist.
+async fn write(records: &Api<ConfigMap>, record: &ConfigMap) -> kube::Result<()> {
+    let name = record.name_any();
+    let patched = records
+        .patch(&name, &PatchParams::default(), &Patch::Merge(record))
+        .await;
+    match patched {
+        Err(error) if is_not_found(&error) => records.create(&PostParams::default(), record).await.map(drop),
+        patched => patched.map(drop),
     }
 }

@@ -1,8 +1,9 @@
 //! Measures a tree: counts its files, and the space that they use.
 //!
 //! The tree is read depth first, with one call at a time. Each directory on the path to the current one keeps the names of
-//! one page, so the memory does not depend on the number of files. Between two calls of the verb only names are kept: the
-//! next call looks up the path again. Files may be created and removed meanwhile; what is gone is left out.
+//! one page, so the memory does not depend on the number of files. Handles are kept from one call of the verb to the next;
+//! if the server has forgotten one, its directory is looked up again. Files may be created and removed meanwhile; what is
+//! gone is left out.
 //!
 //! Links are never followed. Directories of another file system are neither entered nor counted, nor are snapshots.
 
@@ -71,22 +72,31 @@ impl<P: Protocol> Attempt<'_, P> {
             return Ok(Measured::Another(top.found.identity));
         }
         let fsid = file_system(top.size.as_ref(), top.found.identity);
-        {
+        let mut handles = {
             let mut progress = measurement.progress();
             if !progress.begun {
                 progress.begun = true;
                 progress.levels.push(Level::new(Vec::new(), expected));
             }
+            let kept = progress.handles.take().and_then(|kept| kept.downcast().ok());
+            kept.map_or_else(Vec::new, |kept: Box<Vec<Option<P::Handle>>>| *kept)
+        };
+        let top = Some(top.handle);
+        match handles.first_mut() {
+            Some(first) => *first = top,
+            None => handles.push(top),
         }
         let mut round = Round {
             attempt: self,
             measurement,
             pace,
             until,
-            handles: vec![Some(top.handle)],
+            handles,
             fsid,
         };
-        round.run().await
+        let measured = round.run().await?;
+        measurement.progress().handles = Some(Box::new(round.handles));
+        Ok(measured)
     }
 }
 
@@ -165,7 +175,7 @@ impl<P: Protocol> Round<'_, P> {
         self.handles.truncate(at);
         match found {
             Ok(object) if object.is_directory && object.found.identity == identity => {
-                self.handles.push(Some(object.handle));
+                self.keep_handle(object.handle);
             }
             Ok(_) | Err(Status::NOENT | Status::NOTDIR) => self.measurement.progress().levels.truncate(at),
             Err(status) => {
@@ -220,9 +230,14 @@ impl<P: Protocol> Round<'_, P> {
         }
         progress.levels.push(Level::new(name, identity));
         drop(progress);
-        self.handles.push(Some(object.handle));
+        self.keep_handle(object.handle);
+    }
+
+    /// Keeps the handle of one more level. If there are too many, an older one is looked up again on the way back. The top
+    /// keeps its handle.
+    fn keep_handle(&mut self, handle: P::Handle) {
+        self.handles.push(Some(handle));
         if self.handles.len() > P::MAX_DIRECTORIES {
-            // It is looked up again on the way back. The top keeps its handle.
             let oldest = self.handles.len() - P::MAX_DIRECTORIES;
             self.handles[oldest] = None;
         }

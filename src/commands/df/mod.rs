@@ -1,0 +1,100 @@
+//! `bindery df`: shows the space of volumes, archives and shares, as the leader has measured it.
+//!
+//! It reads objects with the rights of its user, and asks no NFS server. What the user may not read is left out, and named.
+//! [`items`] takes the fields out of the objects, [`sums`] adds them up, [`print`](mod@print) makes tables.
+
+mod items;
+mod print;
+mod read;
+mod sums;
+
+use std::io::Write;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use self::items::{Item, ShareItem};
+use self::read::Reader;
+use self::sums::Sum;
+use crate::cli::df::{Df, Format, Kind};
+use crate::commands::connect::connect;
+
+/// What is shown. A kind that was not asked for, or could not be read, is missing.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volumes: Option<Vec<Item>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archives: Option<Vec<Item>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume_sums: Option<Vec<Sum>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_sums: Option<Vec<Sum>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shares: Option<Vec<ShareItem>>,
+}
+
+/// Runs `bindery df`. Returns whether everything could be read.
+pub async fn df(flags: Df) -> Result<bool> {
+    let client = connect(flags.cluster.clone()).await?;
+    let all = flags.all_namespaces || flags.by.is_some() && flags.namespace.is_none();
+    let namespace = match &flags.namespace {
+        _ if all => None,
+        Some(namespace) => Some(namespace.clone()),
+        None => Some(client.default_namespace().to_owned()),
+    };
+    let reader = Reader::new(client, namespace);
+    let is_wanted = |kind: Kind| flags.kind.is_none_or(|wanted| wanted == kind);
+    let mut problems = Vec::new();
+    let mut shown = Shown::default();
+    if is_wanted(Kind::Volumes) {
+        shown.volumes = keep(reader.volumes().await, &mut problems);
+    }
+    if is_wanted(Kind::Archives) {
+        shown.archives = keep(reader.archives().await, &mut problems);
+    }
+    if is_wanted(Kind::Shares) {
+        let shares = reader.shares(&flags.bindery_namespace, &flags.shares_record).await;
+        shown.shares = keep(shares, &mut problems);
+    }
+    if shown.volumes.is_none() && shown.archives.is_none() && shown.shares.is_none() {
+        bail!("{}", problems.join("; "));
+    }
+    for problem in &problems {
+        eprintln!("bindery df: {problem}");
+    }
+    for items in [&mut shown.volumes, &mut shown.archives].into_iter().flatten() {
+        items::sort(items, flags.sort);
+    }
+    if let Some(shares) = &mut shown.shares {
+        items::sort_shares(shares, flags.sort);
+    }
+    if let Some(by) = flags.by {
+        let add_up = |items: Option<Vec<Item>>| items.map(|items| sums::add_up(&items, by, flags.sort));
+        shown.volume_sums = add_up(shown.volumes.take());
+        shown.archive_sums = add_up(shown.archives.take());
+    }
+    let text = match flags.output {
+        Some(Format::Json) => serde_json::to_string_pretty(&shown)? + "\n",
+        Some(Format::Yaml) => yaml(&shown)?,
+        Some(Format::Wide) => print::tables(&shown, flags.by, all, true),
+        None => print::tables(&shown, flags.by, all, false),
+    };
+    // This fails if the program at the other end has closed the pipe.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(problems.is_empty())
+}
+
+/// Returns what was read. A problem is added to the list.
+fn keep<T>(read: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
+    read.map_err(|problem| problems.push(problem)).ok()
+}
+
+fn yaml(shown: &Shown) -> Result<String> {
+    // JSON is also YAML, but block style is easier to read.
+    match serde_saphyr::to_string(shown) {
+        Ok(text) => Ok(text),
+        Err(_) => bail!("the result could not be written as YAML; use -o json"),
+    }
+}
