@@ -179,7 +179,8 @@ fn expressions() -> Vec<(String, String)> {
 #[tokio::test]
 async fn every_expression_of_the_dashboard_has_data_after_a_small_run() {
     // Archives are counted in each round of retention.
-    let bindery = Bindery::start(&["--retention-interval=2s"]).await;
+    let flags = ["--retention-interval=2s", "--usage-interval=1s", "--space-interval=1s"];
+    let bindery = Bindery::start(&flags).await;
     let bed: http::Uri = Bed::get().metrics.parse().unwrap();
     let prometheus = Prometheus::start(&[bed.authority().unwrap().as_str(), bindery.admin()]).await;
     let targets = eventually("both targets are up", async || {
@@ -201,6 +202,8 @@ async fn every_expression_of_the_dashboard_has_data_after_a_small_run() {
     let (_, volume) = archiving.bound(archiving.claim("data")).await;
     archiving.delete("data").await;
     archiving.until_gone(&volume).await;
+    // One more is measured.
+    archiving.bound(archiving.claim("more")).await;
     // A claim waits for a server that does not answer, and its attempts fail.
     let waiting = Scene::of_with(&bindery.provisioner, json!({"parameters": {"server": "127.0.0.1"}})).await;
     waiting.create(waiting.claim("data")).await.unwrap();
