@@ -10,6 +10,7 @@
 //! | `alone` | only the webhook, on one processor, with a stub as API server: reviews per second ([`alone`]) |
 //! | `tree` | deletion of a directory with 10,000 files, compared with `rm -rf` on a Linux NFS mount and with a lower bound |
 //! | `trees` | deletion of directories with 100,000 files: files per second, and peak memory |
+//! | `usage` | measuring the space of a volume with a million files: files per second, and memory |
 //! | `admission` | time that the webhook adds to the creation of a claim, and what a review waits for |
 //! | `single` | one claim at a time: time until it is bound; Bindery and the peer in turn |
 //! | `volumes` | creation of a claim, start and memory in a cluster with 10,000 volumes |
@@ -50,6 +51,7 @@ mod table;
 mod times;
 mod tree;
 mod trees;
+mod usage;
 mod volumes;
 
 use std::path::{Path, PathBuf};
@@ -137,6 +139,9 @@ async fn measure(client: &Client, table: &mut Table) -> Result<()> {
     }
     if wanted("trees") {
         trees::measure(client, table).await?;
+    }
+    if wanted("usage") {
+        tokio::task::block_in_place(|| usage::measure(table))?;
     }
     if wanted("admission") {
         admission::measure(client, table).await?;

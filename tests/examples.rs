@@ -149,6 +149,11 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
     let decided = bound(&scene, "teams-decide", own).await;
     assert_eq!(annotation(&decided, "on-delete"), Some("delete"));
 
+    bound(&scene, "fits", none()).await;
+    let too_large = json!({"spec": {"storageClassName": "fits", "resources": {"requests": {"storage": "900Ti"}}}});
+    let refused = scene.refused(scene.claim_with("too-large", too_large)).await;
+    assert!(refused.contains("the claim requests 900Ti, and of "), "{refused}");
+
     assert_eq!(
         limited(&scene).await,
         "exceeded quota: scratch, requested: scratch.storageclass.storage.k8s.io/persistentvolumeclaims=1, used: \

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::verbs::protocol::{Name, ObjectSize, Position};
+use super::listing::{Name, ObjectSize, Position};
 use crate::model::identity::Identity;
 
 /// The most file numbers that are remembered of files with hard links: they need at most 8 MB of memory.

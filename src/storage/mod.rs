@@ -19,6 +19,7 @@ mod client;
 mod errno;
 mod error;
 mod forward;
+mod listing;
 mod measurement;
 mod messages;
 mod mount_messages;

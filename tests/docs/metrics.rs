@@ -5,7 +5,11 @@ use std::time::Instant;
 
 use bindery::model::archive::ArchivePhase;
 use bindery::model::directory::Share;
+use bindery::model::share_space::ShareSpace;
+use bindery::model::space::{FileSpace, Space};
+use bindery::model::usage::Usage;
 use bindery::ops::metrics::{Metrics, Waiting};
+use bindery::ops::space_metrics::{ArchiveSpace, VolumeSpace};
 
 use super::page::{Table, check_table, documents, files, read};
 
@@ -33,7 +37,10 @@ fn every_metric_has_its_row() {
         );
     }
     let source = read("src/ops/metrics.rs");
-    let registered = source.matches("&mut registry,").count() + source.matches("Info::new(").count();
+    let of_space = read("src/ops/space_metrics.rs");
+    let registered = source.matches("&mut registry,").count()
+        + source.matches("Info::new(").count()
+        + of_space.matches("Series::new(").count();
     assert_eq!(
         rows.len(),
         registered,
@@ -105,6 +112,29 @@ fn exposed() -> String {
     metrics.server_down(&endpoint(), true);
     metrics.not_sent("down");
     metrics.webhook_rejected("unknown_path");
+    let name = || "x".to_owned();
+    let files = Some(FileSpace { total: 2, available: 1 });
+    let space = Space {
+        total: 2,
+        available: 1,
+        files,
+    };
+    let share = ShareSpace::new(name(), name(), Some(space), jiff::Timestamp::now());
+    metrics.space.set_shares(&[share]);
+    let volume = VolumeSpace {
+        capacity: Some(1),
+        usage: Some(Usage {
+            bytes: 1,
+            files: 1,
+            unread: 0,
+            limit: Some(1),
+            measured: jiff::Timestamp::now(),
+        }),
+    };
+    metrics.space.set_volumes(&[([name(), name(), name()], volume)].into());
+    metrics
+        .space
+        .set_archives(&[([name(), name()], ArchiveSpace::default())].into());
     metrics.text()
 }
 

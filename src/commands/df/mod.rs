@@ -6,34 +6,18 @@
 mod items;
 mod print;
 mod read;
+mod shown;
 mod sums;
 
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use serde::Serialize;
 
-use self::items::{Item, ShareItem};
+use self::items::Item;
 use self::read::Reader;
-use self::sums::Sum;
+use self::shown::Shown;
 use crate::cli::df::{Df, Format, Kind};
 use crate::commands::connect::connect;
-
-/// What is shown. A kind that was not asked for, or could not be read, is missing.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Shown {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    volumes: Option<Vec<Item>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    archives: Option<Vec<Item>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    volume_sums: Option<Vec<Sum>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    archive_sums: Option<Vec<Sum>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shares: Option<Vec<ShareItem>>,
-}
 
 /// Runs `bindery df`. Returns whether everything could be read.
 pub async fn df(flags: Df) -> Result<bool> {

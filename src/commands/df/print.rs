@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Shown;
 use super::items::{Item, ShareItem};
+use super::shown::Shown;
 use super::sums::Sum;
 use crate::cli::df::GroupBy;
 use crate::model::space::size;
@@ -16,7 +16,7 @@ const UNKNOWN: &str = "-";
 const AT_LEAST: &str = "+";
 
 /// Returns all tables. With several tables, each has a title. `all`: the claims are of several namespaces.
-pub(super) fn tables(shown: &Shown, by: Option<GroupBy>, all: bool, wide: bool) -> String {
+pub fn tables(shown: &Shown, by: Option<GroupBy>, all: bool, wide: bool) -> String {
     let now = Timestamp::now();
     let mut tables = Vec::new();
     if let Some(items) = &shown.volumes {

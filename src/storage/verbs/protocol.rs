@@ -12,12 +12,10 @@ use crate::model::identity::Identity;
 use crate::model::share_id::View;
 use crate::storage::attempt::{Attempt, RoundError, Transport};
 use crate::storage::attributes::AttributeError;
+pub(in crate::storage) use crate::storage::listing::{Name, ObjectSize, Position};
 use crate::storage::refusal::Action;
 use crate::storage::status::Status;
 use crate::storage::{ExistingLimit, Found, Moved, Removed, Space};
-
-/// The name of a file: bytes, as the server stores them.
-pub(in crate::storage) type Name = Vec<u8>;
 
 /// The answer to a call: its result, or the status with which the server refused it. The outer error ends the round.
 pub(in crate::storage) type Answer<T> = Result<Result<T, Status>, RoundError>;
@@ -29,20 +27,6 @@ pub(in crate::storage) struct File {
     pub found: Found,
     /// `None` if the server does not tell.
     pub size: Option<ObjectSize>,
-}
-
-/// What an object adds to the space that a tree uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::storage) struct ObjectSize {
-    /// The file system that contains it.
-    pub fsid: (u64, u64),
-    pub fileid: u64,
-    /// The number of its names: more than 1 for a file with hard links.
-    pub links: u32,
-    /// The bytes that it uses on the disk. If the server does not tell, its length.
-    pub used: u64,
-    /// Whether another file system is mounted on it.
-    pub is_mounted: bool,
 }
 
 impl File {
@@ -77,13 +61,6 @@ pub(in crate::storage) enum Walk<H> {
     Found(FsObject<H>),
     /// The number of the segment that is missing.
     Missing(usize),
-}
-
-/// The position where a page of a directory begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::storage) struct Position {
-    pub cookie: u64,
-    pub verifier: [u8; 8],
 }
 
 /// A part of the names in a directory, without `.` and `..`.
