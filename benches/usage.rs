@@ -40,7 +40,7 @@ impl Pace for Calls {
 
 /// What one measurement took.
 struct Run {
-    files: f64,
+    files: u32,
     seconds: f64,
     calls: f64,
     megabytes: f64,
@@ -58,17 +58,21 @@ pub fn measure(table: &mut Table) -> Result<()> {
         let run = std::thread::spawn(move || run(&name)).join();
         let run = run.map_err(|_| anyhow::anyhow!("the measurement panicked"))??;
         ensure!(
-            run.files == f64::from(directories * (FILES + 1)),
+            run.files == directories * (FILES + 1),
             "{} files were counted",
             run.files
         );
         let what = format!("{} files in {directories} directories", directories * FILES);
         part.note(
             format!("{what}: files per second"),
-            run.files / run.seconds,
+            f64::from(run.files) / run.seconds,
             Unit::Files,
         );
-        part.note(format!("{what}: files per call"), run.files / run.calls, Unit::Files);
+        part.note(
+            format!("{what}: files per call"),
+            f64::from(run.files) / run.calls,
+            Unit::Files,
+        );
         part.note(
             format!("{what}: most memory of the client"),
             run.megabytes,
@@ -107,7 +111,7 @@ fn run(name: &str) -> Result<Run> {
     let seconds = began.elapsed().as_secs_f64();
     let files = measured.context("no measurement")??;
     Ok(Run {
-        files: f64::from(files),
+        files,
         seconds,
         calls: f64::from(calls.0.into_inner()),
         #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]

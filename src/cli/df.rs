@@ -49,11 +49,11 @@ pub struct Df {
     #[arg(long, short = 'o', value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
 
-    /// The namespace of Bindery, which has the ConfigMap with the space of the shares.
+    /// The namespace of Bindery, which has the `ConfigMap` with the space of the shares.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub bindery_namespace: String,
 
-    /// That ConfigMap: the Lease of `bindery serve`, with `-shares` at its end.
+    /// That `ConfigMap`: the Lease of `bindery serve`, with `-shares` at its end.
     #[arg(long, default_value = "bindery-shares", value_name = "NAME")]
     pub shares_record: String,
 

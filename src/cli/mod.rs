@@ -98,7 +98,7 @@ pub enum Command {
     Console(Console),
     /// Shows the space that volumes and archives use, and the free space of the shares, as Bindery has measured it.
     ///
-    /// It reads PersistentVolumes, Archives and a ConfigMap with the rights of the kubeconfig, and asks no NFS server. What
+    /// It reads PersistentVolumes, Archives and a `ConfigMap` with the rights of the kubeconfig, and asks no NFS server. What
     /// the user may not read is left out and named. `MEASURED` is the age of the numbers: `bindery serve` measures each
     /// volume once in --usage-interval.
     ///

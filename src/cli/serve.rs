@@ -132,8 +132,8 @@ pub struct Serve {
     #[arg(long = "client-name", requires = "client_ca", value_name = "NAME")]
     pub client_names: Vec<String>,
 
-    /// The Lease. The replica that holds it does the background work, and writes the space of the shares into the ConfigMap
-    /// of this name with `-shares` at its end.
+    /// The Lease. The replica that holds it does the background work, and writes the space of the shares into the
+    /// `ConfigMap` of this name with `-shares` at its end.
     #[arg(long, default_value = "bindery", value_name = "NAME")]
     pub lease: String,
 

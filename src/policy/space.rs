@@ -55,12 +55,12 @@ mod tests {
     use super::*;
     use crate::policy::fixtures::new_volume;
 
-    fn space(total: u64, available: u64) -> Option<Space> {
-        Some(Space {
+    fn space(total: u64, available: u64) -> Space {
+        Space {
             total,
             available,
             files: None,
-        })
+        }
     }
 
     fn volume(free_space: FreeSpace, size_limit: SizeLimit) -> NewVolume {
@@ -76,13 +76,13 @@ mod tests {
         let ignored = volume(FreeSpace::Ignore, SizeLimit::Ignore);
         let required = volume(FreeSpace::Require, SizeLimit::Ignore);
         for (free, fits) in [(1 << 30, true), ((1 << 30) - 1, false), (0, false)] {
-            let space = space(10 << 30, free);
+            let space = Some(space(10 << 30, free));
             assert_eq!(free_space_refusal(&ignored, space), None);
             assert_eq!(free_space_refusal(&required, space).is_none(), fits, "{free}");
         }
         assert_eq!(free_space_refusal(&ignored, None), None);
         assert_eq!(
-            free_space_refusal(&required, space(10 << 30, 512 << 20)).unwrap(),
+            free_space_refusal(&required, Some(space(10 << 30, 512 << 20))).unwrap(),
             "the claim requests 1Gi, and of 10.0 GiB in share nas1:/export only 512.0 MiB are free (StorageClass fast has \
              freeSpace: require); request less, free space on the server, or choose another StorageClass"
         );
@@ -95,10 +95,10 @@ mod tests {
 
     #[test]
     fn a_directory_with_another_size_than_its_share_has_a_limit() {
-        assert_eq!(limit(space(100, 50), space(10, 10)), Some(10));
-        assert_eq!(limit(space(100, 50), space(100, 40)), None);
-        assert_eq!(limit(None, space(10, 10)), None);
-        assert_eq!(limit(space(100, 50), None), None);
+        assert_eq!(limit(Some(space(100, 50)), Some(space(10, 10))), Some(10));
+        assert_eq!(limit(Some(space(100, 50)), Some(space(100, 40))), None);
+        assert_eq!(limit(None, Some(space(10, 10))), None);
+        assert_eq!(limit(Some(space(100, 50)), None), None);
     }
 
     #[test]

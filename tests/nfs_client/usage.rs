@@ -81,8 +81,8 @@ async fn measure_all(client: &impl Storage, share: &Share, path: &str) -> Measur
     let measurement = Measurement::default();
     loop {
         let place = directory(path);
-        let pace = Count::default();
-        let measured = client.measure(share, &place, expected, &measurement, &pace, long_deadline());
+        let calls = Count::default();
+        let measured = client.measure(share, &place, expected, &measurement, &calls, long_deadline());
         match measured.await.expect("the call succeeds") {
             Measured::Remains { answered: true } => {}
             measured => return measured,
@@ -220,9 +220,9 @@ async fn a_deep_and_wide_tree_is_counted_in_many_calls(kind: Kind) {
     let (place, mut rounds) = (directory("tree"), 0);
     let measured = loop {
         // Each call of the verb ends at any point, and the next one continues there.
-        let pace = AtMost(AtomicU64::new(40));
+        let calls = AtMost(AtomicU64::new(40));
         let soon = Instant::now() + scaled(Duration::from_millis(150));
-        let measured = client.measure(&share, &place, expected, &measurement, &pace, soon);
+        let measured = client.measure(&share, &place, expected, &measurement, &calls, soon);
         rounds += 1;
         match measured.await {
             Ok(Measured::Remains { .. }) => {}
@@ -247,9 +247,9 @@ async fn a_directory_that_is_replaced_or_missing_is_not_counted(kind: Kind) {
     };
     let measure = async |path: &str, expected: Identity| {
         let measurement = Measurement::default();
-        let pace = Count::default();
+        let calls = Count::default();
         let place = directory(path);
-        let measured = client.measure(&share, &place, expected, &measurement, &pace, long_deadline());
+        let measured = client.measure(&share, &place, expected, &measurement, &calls, long_deadline());
         measured.await.expect("the call succeeds")
     };
     assert_eq!(measure("tree", before).await, Measured::Another(now));
@@ -290,14 +290,14 @@ async fn a_tree_that_changes_is_counted_to_its_end(kind: Kind) {
     }
     let share = server.share("/export");
     let expected = identity(&client, &share, "tree").await;
-    let pace = Change {
+    let calls = Change {
         tree: &tree,
         calls: AtomicU64::default(),
     };
     let measurement = Measurement::default();
     let measured = loop {
         let place = directory("tree");
-        let measured = client.measure(&share, &place, expected, &measurement, &pace, long_deadline());
+        let measured = client.measure(&share, &place, expected, &measurement, &calls, long_deadline());
         match measured.await {
             Ok(Measured::Remains { answered: true }) => {}
             measured => break measured,

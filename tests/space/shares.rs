@@ -2,7 +2,9 @@
 
 use bindery::model::share_space::ShareSpace;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
+use kube::api::DeleteParams;
 use rustix::fs::statvfs;
 use serde_json::json;
 
@@ -35,7 +37,7 @@ async fn the_space_of_a_share_is_a_metric_and_is_recorded_while_the_share_is_in_
     let scene = Scene::of_with(&bindery.provisioner, class).await;
     let label = format!("{{server=\"{address}\",share=\"/export\"}} ");
     let metric = |name: &str| format!("bindery_share_{name}{label}");
-    let disk = statvfs(&server.export_dir()).unwrap();
+    let disk = statvfs(server.export_dir()).unwrap();
     let size = until_metric(&bindery, &metric("size_bytes")).await;
     assert_eq!(size, disk.f_blocks * disk.f_frsize);
     assert_eq!(until_metric(&bindery, &metric("files")).await, disk.f_files);
@@ -53,8 +55,8 @@ async fn the_space_of_a_share_is_a_metric_and_is_recorded_while_the_share_is_in_
     let is_smaller = |share: &ShareSpace| share.server == address && share.available < written.available;
     until_recorded(&scene, &bindery, is_smaller).await;
 
-    let classes: Api<k8s_openapi::api::storage::v1::StorageClass> = Api::all(scene.client.clone());
-    classes.delete(&scene.name, &Default::default()).await.unwrap();
+    let classes: Api<StorageClass> = Api::all(scene.client.clone());
+    classes.delete(&scene.name, &DeleteParams::default()).await.unwrap();
     until_no_metric(&bindery, &label).await;
     bindery.unregister().await;
 }

@@ -94,14 +94,14 @@ async fn list<K, T>(api: &Api<K>, take: impl Fn(&K) -> Option<T>) -> kube::Resul
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    let mut taken = Vec::new();
+    let mut lines = Vec::new();
     let mut page = ListParams::default().limit(PAGE_SIZE);
     loop {
         let found = api.list(&page).await?;
-        taken.extend(found.items.iter().filter_map(&take));
+        lines.extend(found.items.iter().filter_map(&take));
         match found.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
-            None => return Ok(taken),
+            None => return Ok(lines),
         }
     }
 }

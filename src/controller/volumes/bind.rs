@@ -85,7 +85,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
             .make(share, directory, record.attributes, existing, storage_deadline());
         made.await?.identity
     };
-    limit_size(ctx, record, volume.capacity.as_ref(), identity).await?;
+    Box::pin(limit_size(ctx, record, volume.capacity.as_ref(), identity)).await?;
     if !cannot_overlap && let Some(other) = overlap::volume_of_same_directory(step, identity) {
         let same = format!(
             "its directory {} is also the directory of volume {other}, by another name of the server or another path",

@@ -44,10 +44,10 @@ async fn take_over_or_step(cached: Arc<CachedVolume>, leader: Arc<Leader>) -> Re
         if legacy::take_over(&leader, &cached).await? {
             return Ok(Action::await_change());
         }
-        if let Some(next) = driver_takeover::take_over(&leader, &cached).await? {
+        if let Some(next) = Box::pin(driver_takeover::take_over(&leader, &cached)).await? {
             return Ok(next);
         }
-        step(&leader, volume).await
+        Box::pin(step(&leader, volume)).await
     };
     let next = step.instrument(span).await?;
     leader.backoff.reset(&volume.name);
