@@ -69,6 +69,37 @@ async fn a_user_over_quota_makes_no_directory_and_the_refusal_names_the_quota() 
 }
 
 #[tokio::test]
+async fn a_project_quota_of_a_directory_is_its_size() {
+    reset();
+    for disk in ["ext4", "xfs"] {
+        in_guest(&format!(
+            "quotas project {disk} share/limited 10240 100; mkdir -p /srv/{disk}/share/free"
+        ));
+        for version in VERSIONS {
+            let (client, share) = (Client::new("project"), share(disk, "share").over(version));
+            let space = async |path: Option<&str>| {
+                let place = path.map(directory);
+                let deadline = Instant::now() + LATE;
+                let space = client.storage.space(&share, place.as_ref(), deadline).await;
+                space.expect("an answer").expect("the space")
+            };
+            let (whole, free, limited) = (
+                space(None).await,
+                space(Some("free")).await,
+                space(Some("limited")).await,
+            );
+            println!("{disk} {version:?}: {whole:?} {free:?} {limited:?}");
+            assert_eq!(free.total, whole.total);
+            assert_eq!(limited.total, 10 << 20, "the limit in KB, as bytes");
+            assert!(limited.available <= limited.total);
+        }
+        in_guest(&format!(
+            "rm -r /srv/{disk}/share/limited /srv/{disk}/share/free; quotas off {disk}"
+        ));
+    }
+}
+
+#[tokio::test]
 async fn a_file_system_that_became_read_only_refuses_and_serves_again_when_it_is_writable() {
     reset();
     for disk in ["ext4", "xfs", "btrfs"] {
