@@ -1,10 +1,17 @@
 //! Metrics of space: shares, volumes and archives. Only the replica with the Lease has them.
+//!
+//! A cluster may have ten thousand volumes, with six metrics each. So the lines are not stored: they are written from one
+//! list of volumes when somebody reads the metrics.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use parking_lot::Mutex;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use parking_lot::RwLock;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::model::share_space::ShareSpace;
@@ -28,39 +35,43 @@ pub struct ArchiveSpace {
     pub files: u64,
 }
 
-/// The lines of one metric. They are replaced together.
-#[derive(Debug)]
-struct Series<const N: usize> {
-    names: [&'static str; N],
-    family: Family<[(&'static str, String); N], Gauge>,
-    shown: Mutex<HashSet<[String; N]>>,
+/// Volumes in use, by namespace, claim and class.
+pub type Volumes = BTreeMap<[String; 3], VolumeSpace>;
+/// Sums of archives, by namespace and class.
+pub type Archives = BTreeMap<[String; 2], ArchiveSpace>;
+
+/// All metrics of space. Clones share the same values.
+#[derive(Clone, Debug, Default)]
+pub struct SpaceMetrics(Arc<RwLock<Values>>);
+
+#[derive(Debug, Default)]
+struct Values {
+    shares: Vec<ShareSpace>,
+    volumes: Volumes,
+    archives: Archives,
 }
 
-impl<const N: usize> Series<N> {
-    fn new(registry: &mut Registry, names: [&'static str; N], name: &str, help: &str) -> Self {
-        let family = Family::default();
-        registry.register(name, help, family.clone());
-        Self {
-            names,
-            family,
-            shown: Mutex::default(),
-        }
+impl SpaceMetrics {
+    /// Creates the metrics and registers them.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register_collector(Box::new(metrics.clone()));
+        metrics
     }
 
-    /// Sets all lines. A line that was shown before and is not among them is removed.
-    fn set<'a>(&self, lines: impl Iterator<Item = (&'a [String; N], u64)>) {
-        let label = |values: &[String; N]| std::array::from_fn(|at| (self.names[at], values[at].clone()));
-        let mut shown = self.shown.lock();
-        let mut before = std::mem::take(&mut *shown);
-        for (values, value) in lines {
-            let gauge = self.family.get_or_create(&label(values));
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-            before.remove(values);
-            shown.insert(values.clone());
-        }
-        for gone in &before {
-            self.family.remove(&label(gone));
-        }
+    /// Sets the space of all shares. A share whose server does not tell it has no lines.
+    pub fn set_shares(&self, shares: Vec<ShareSpace>) {
+        self.0.write().shares = shares;
+    }
+
+    /// Sets the space of all volumes in use.
+    pub fn set_volumes(&self, volumes: Volumes) {
+        self.0.write().volumes = volumes;
+    }
+
+    /// Sets the sums of all measured archives.
+    pub fn set_archives(&self, archives: Archives) {
+        self.0.write().archives = archives;
     }
 }
 
@@ -68,140 +79,161 @@ impl<const N: usize> Series<N> {
 const VOLUME: [&str; 3] = ["namespace", "persistentvolumeclaim", "storageclass"];
 /// The labels of archives.
 const ARCHIVES: [&str; 2] = ["namespace", "storageclass"];
-/// The labels of a share.
-const SHARE: [&str; 2] = ["server", "share"];
 
-/// All metrics of space.
-#[derive(Debug)]
-pub struct SpaceMetrics {
-    share_size: Series<2>,
-    share_available: Series<2>,
-    share_files: Series<2>,
-    share_available_files: Series<2>,
-    volume_used: Series<3>,
-    volume_files: Series<3>,
-    volume_capacity: Series<3>,
-    volume_limit: Series<3>,
-    volume_unread: Series<3>,
-    volume_measured: Series<3>,
-    archive_used: Series<2>,
-    archive_files: Series<2>,
+impl Collector for SpaceMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let values = self.0.read();
+        values.encode_shares(&mut encoder)?;
+        values.encode_volumes(&mut encoder)?;
+        values.encode_archives(&mut encoder)
+    }
 }
 
-impl SpaceMetrics {
-    /// Creates the metrics and registers them.
-    pub(super) fn new(registry: &mut Registry) -> Self {
-        Self {
-            share_size: Series::new(registry, SHARE, "share_size_bytes", "Size of a share in use"),
-            share_available: Series::new(
-                registry,
-                SHARE,
-                "share_available_bytes",
-                "Free space of a share in use, for users other than root of the server",
-            ),
-            share_files: Series::new(
-                registry,
-                SHARE,
-                "share_files",
-                "Number of files that a share in use can have",
-            ),
-            share_available_files: Series::new(
-                registry,
-                SHARE,
-                "share_available_files",
-                "Number of files that can still be created in a share in use",
-            ),
-            volume_used: Series::new(
-                registry,
-                VOLUME,
-                "volume_used_bytes",
-                "Space that the files of a volume use on the disk, as last measured",
-            ),
-            volume_files: Series::new(
-                registry,
-                VOLUME,
-                "volume_files",
-                "Files, directories and links of a volume, as last measured",
-            ),
-            volume_capacity: Series::new(
-                registry,
-                VOLUME,
-                "volume_capacity_bytes",
-                "Size of a volume, as its claim has requested it",
-            ),
-            volume_limit: Series::new(
-                registry,
-                VOLUME,
-                "volume_limit_bytes",
-                "Limit of the size of a volume's directory on the server, if it has one of its own",
-            ),
-            volume_unread: Series::new(
-                registry,
-                VOLUME,
-                "volume_unread_directories",
-                "Directories of a volume that Bindery could not read, so that their files are not counted",
-            ),
-            volume_measured: Series::new(
-                registry,
-                VOLUME,
-                "volume_measured_timestamp_seconds",
-                "When a volume was measured last, in seconds since 1970",
-            ),
-            archive_used: Series::new(
-                registry,
-                ARCHIVES,
-                "archive_used_bytes",
-                "Space that measured archives use on the disk, by the namespace and the class of their claims",
-            ),
-            archive_files: Series::new(
-                registry,
-                ARCHIVES,
-                "archive_files",
-                "Files, directories and links of measured archives, by the namespace and the class of their claims",
-            ),
-        }
-    }
-
-    /// Sets the space of all shares. A share whose server does not tell it has no lines.
-    pub fn set_shares(&self, shares: &[ShareSpace]) {
-        let labels: Vec<_> = shares
-            .iter()
-            .map(|share| [share.server.clone(), share.share.clone()])
-            .collect();
-        let set = |series: &Series<2>, value: fn(&ShareSpace) -> Option<u64>| {
-            let lines = labels.iter().zip(shares);
-            series.set(lines.filter_map(|(labels, share)| Some((labels, value(share)?))));
+impl Values {
+    fn encode_shares(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut share = |name, help, value: fn(&ShareSpace) -> Option<u64>| {
+            let lines = self.shares.iter().filter_map(|share| {
+                let labels = [("server", &*share.server), ("share", &*share.share)];
+                Some((labels, value(share)?))
+            });
+            gauge(encoder, name, help, lines)
         };
-        set(&self.share_size, |share| share.size);
-        set(&self.share_available, |share| share.available);
-        set(&self.share_files, |share| share.files);
-        set(&self.share_available_files, |share| share.available_files);
+        share("share_size_bytes", "Size of a share in use.", |share| share.size)?;
+        share(
+            "share_available_bytes",
+            "Free space of a share in use, for users other than root of the server.",
+            |share| share.available,
+        )?;
+        share(
+            "share_files",
+            "Number of files that a share in use can have.",
+            |share| share.files,
+        )?;
+        share(
+            "share_available_files",
+            "Number of files that can still be created in a share in use.",
+            |share| share.available_files,
+        )
     }
 
-    /// Sets the space of all volumes in use: by namespace, claim and class.
-    pub fn set_volumes(&self, volumes: &HashMap<[String; 3], VolumeSpace>) {
-        let set = |series: &Series<3>, value: fn(&VolumeSpace) -> Option<u64>| {
-            series.set(
-                volumes
-                    .iter()
-                    .filter_map(|(labels, volume)| Some((labels, value(volume)?))),
-            );
+    fn encode_volumes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut volume = |name, help, value: fn(&VolumeSpace) -> Option<u64>| {
+            let lines = self.volumes.iter();
+            let lines = lines.filter_map(|(labels, volume)| Some((labelled(VOLUME, labels), value(volume)?)));
+            gauge(encoder, name, help, lines)
         };
-        set(&self.volume_capacity, |volume| volume.capacity);
-        set(&self.volume_used, |volume| Some(volume.usage?.bytes));
-        set(&self.volume_files, |volume| Some(volume.usage?.files));
-        set(&self.volume_unread, |volume| Some(volume.usage?.unread));
-        set(&self.volume_limit, |volume| volume.usage?.limit);
-        set(&self.volume_measured, |volume| {
-            u64::try_from(volume.usage?.measured.as_second()).ok()
-        });
+        volume(
+            "volume_used_bytes",
+            "Space that the files of a volume use on the disk, as last measured.",
+            |volume| Some(volume.usage?.bytes),
+        )?;
+        volume(
+            "volume_files",
+            "Files, directories and links of a volume, as last measured.",
+            |volume| Some(volume.usage?.files),
+        )?;
+        volume(
+            "volume_capacity_bytes",
+            "Size of a volume, as its claim has requested it.",
+            |volume| volume.capacity,
+        )?;
+        volume(
+            "volume_limit_bytes",
+            "Limit of the size of a volume's directory on the server, if it has one of its own.",
+            |volume| volume.usage?.limit,
+        )?;
+        volume(
+            "volume_unread_directories",
+            "Directories of a volume that Bindery could not read, so that their files are not counted.",
+            |volume| Some(volume.usage?.unread),
+        )?;
+        volume(
+            "volume_measured_timestamp_seconds",
+            "When a volume was measured last, in seconds since 1970.",
+            |volume| u64::try_from(volume.usage?.measured.as_second()).ok(),
+        )
     }
 
-    /// Sets the sums of all measured archives: by namespace and class.
-    pub fn set_archives(&self, archives: &HashMap<[String; 2], ArchiveSpace>) {
-        self.archive_used
-            .set(archives.iter().map(|(labels, sum)| (labels, sum.bytes)));
-        self.archive_files
-            .set(archives.iter().map(|(labels, sum)| (labels, sum.files)));
+    fn encode_archives(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut archive = |name, help, value: fn(&ArchiveSpace) -> u64| {
+            let lines = self.archives.iter();
+            let lines = lines.map(|(labels, sum)| (labelled(ARCHIVES, labels), value(sum)));
+            gauge(encoder, name, help, lines)
+        };
+        archive(
+            "archive_used_bytes",
+            "Space that measured archives use on the disk, by the namespace and the class of their claims.",
+            |sum| sum.bytes,
+        )?;
+        archive(
+            "archive_files",
+            "Files, directories and links of measured archives, by the namespace and the class of their claims.",
+            |sum| sum.files,
+        )
+    }
+}
+
+fn labelled<'a, const N: usize>(names: [&'static str; N], values: &'a [String; N]) -> [(&'static str, &'a str); N] {
+    std::array::from_fn(|at| (names[at], &*values[at]))
+}
+
+/// Writes a metric with these lines. Without lines it does not exist.
+fn gauge<'a, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    lines: impl Iterator<Item = ([(&'static str, &'a str); N], u64)>,
+) -> fmt::Result {
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        return Ok(());
+    }
+    let mut metric: MetricEncoder<'_> = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in lines {
+        let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        value.encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::metrics::Metrics;
+
+    fn lines(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.text();
+        let lines = text.lines().filter(|line| line.contains("bindery_volume_files"));
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_volume_has_lines_only_while_it_is_in_use() {
+        let metrics = Metrics::default();
+        assert_eq!(lines(&metrics), Vec::<String>::new());
+        let labels = ["team-a", "data", "fast"].map(str::to_owned);
+        let usage = Usage {
+            bytes: 4096,
+            files: 7,
+            unread: 0,
+            limit: None,
+            measured: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let volume = VolumeSpace {
+            capacity: None,
+            usage: Some(usage),
+        };
+        metrics.space.set_volumes([(labels, volume)].into());
+        assert_eq!(
+            lines(&metrics),
+            [
+                "# HELP bindery_volume_files Files, directories and links of a volume, as last measured.",
+                "# TYPE bindery_volume_files gauge",
+                "bindery_volume_files{namespace=\"team-a\",persistentvolumeclaim=\"data\",storageclass=\"fast\"} 7",
+            ]
+        );
+        assert!(!metrics.text().contains("bindery_volume_limit_bytes"));
+        metrics.space.set_volumes(Volumes::new());
+        assert_eq!(lines(&metrics), Vec::<String>::new());
     }
 }

@@ -25,8 +25,8 @@ pub async fn run(leader: &Leader) {
     let mut record = Record::default();
     while !interval.is_zero() {
         let shares = measure_all(leader).await;
-        leader.ctx.metrics.space.set_shares(&shares);
         record.write(leader, &shares).await;
+        leader.ctx.metrics.space.set_shares(shares);
         sleep(interval).await;
     }
     std::future::pending::<()>().await;
@@ -37,7 +37,7 @@ struct ClearMetrics<'a>(&'a Metrics);
 
 impl Drop for ClearMetrics<'_> {
     fn drop(&mut self) {
-        self.0.space.set_shares(&[]);
+        self.0.space.set_shares(Vec::new());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The trees that are measured: the directories of volumes in use, and of archives.
 
 use std::cmp::max;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -52,8 +52,8 @@ impl Schedule {
     /// Returns the trees that are due, the one that waits longest first.
     pub fn due(&mut self, leader: &Leader, now: Timestamp) -> Vec<Target> {
         let mut targets = all(leader);
-        self.next
-            .retain(|owner, _| targets.iter().any(|target| target.owner == *owner));
+        let owners: HashSet<&Owner> = targets.iter().map(|target| &target.owner).collect();
+        self.next.retain(|owner, _| owners.contains(owner));
         for target in &mut targets {
             if let Some(next) = self.next.get(&target.owner) {
                 target.due = max(target.due, *next);

@@ -1,15 +1,13 @@
 //! Sets the metrics of volumes and archives, from what is recorded on their objects.
 
-use std::collections::HashMap;
-
 use super::targets::is_in_use;
 use crate::controller::leader::Leader;
-use crate::ops::space_metrics::{ArchiveSpace, VolumeSpace};
+use crate::ops::space_metrics::{Archives, VolumeSpace, Volumes};
 
 /// Sets the metrics to the volumes in use and the archives of this installation.
 pub fn report(leader: &Leader) {
     let ctx = &leader.ctx;
-    let mut volumes = HashMap::new();
+    let mut volumes = Volumes::new();
     for cached in ctx.cluster.volumes.store().state() {
         let volume = cached.read();
         let Some(claim) = volume.claim.as_ref().filter(|_| is_in_use(ctx, volume)) else {
@@ -23,9 +21,9 @@ pub fn report(leader: &Leader) {
         };
         volumes.insert(labels, space);
     }
-    ctx.metrics.space.set_volumes(&volumes);
+    ctx.metrics.space.set_volumes(volumes);
 
-    let mut archives: HashMap<[String; 2], ArchiveSpace> = HashMap::new();
+    let mut archives = Archives::new();
     for archive in leader.archives.all().unwrap_or_default() {
         let Some(usage) = archive.usage.filter(|_| archive.maker == *ctx.installation) else {
             continue;
@@ -36,5 +34,5 @@ pub fn report(leader: &Leader) {
         sum.bytes = sum.bytes.saturating_add(usage.bytes);
         sum.files = sum.files.saturating_add(usage.files);
     }
-    ctx.metrics.space.set_archives(&archives);
+    ctx.metrics.space.set_archives(archives);
 }

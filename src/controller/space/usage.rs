@@ -28,6 +28,7 @@ use crate::model::archive::Archive;
 use crate::model::names::volume_annotation;
 use crate::model::usage::Usage;
 use crate::ops::metrics::Metrics;
+use crate::ops::space_metrics::{Archives, Volumes};
 use crate::policy::space::limit;
 use crate::storage::{Measured, Measurement, Pace, Used};
 
@@ -85,8 +86,8 @@ struct ClearMetrics<'a>(&'a Metrics);
 
 impl Drop for ClearMetrics<'_> {
     fn drop(&mut self) {
-        self.0.space.set_volumes(&HashMap::new());
-        self.0.space.set_archives(&HashMap::new());
+        self.0.space.set_volumes(Volumes::new());
+        self.0.space.set_archives(Archives::new());
     }
 }
 
