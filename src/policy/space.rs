@@ -28,11 +28,12 @@ pub fn free_space_refusal(new: &NewVolume, space: Option<Space>) -> Option<Strin
     })
 }
 
-/// Returns the size to which the server limits a directory, if it has a limit of its own: then the server reports another
-/// size for the directory than for its share.
+/// Returns the size to which the server limits a directory, if it has a limit of its own: then the server reports a smaller
+/// size for the directory than for its share. Less than 1 % is not a limit: the size of ZFS changes from one call to the
+/// next.
 pub fn limit(share: Option<Space>, directory: Option<Space>) -> Option<u64> {
-    let total = directory?.total;
-    (share?.total != total).then_some(total)
+    let (share, directory) = (share?.total, directory?.total);
+    (directory < share - share / 100).then_some(directory)
 }
 
 /// Returns the sentence that refuses a claim whose class has `sizeLimit: require`, if its directory has no limit.
@@ -94,9 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_another_size_than_its_share_has_a_limit() {
+    fn a_directory_that_is_smaller_than_its_share_has_a_limit() {
         assert_eq!(limit(Some(space(100, 50)), Some(space(10, 10))), Some(10));
-        assert_eq!(limit(Some(space(100, 50)), Some(space(100, 40))), None);
+        for same in [100, 99, 101, 200] {
+            assert_eq!(limit(Some(space(100, 50)), Some(space(same, 40))), None, "{same}");
+        }
+        assert_eq!(limit(Some(space(100, 50)), Some(space(98, 40))), Some(98));
         assert_eq!(limit(None, Some(space(10, 10))), None);
         assert_eq!(limit(Some(space(100, 50)), None), None);
     }

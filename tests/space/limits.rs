@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
+use super::{until_measured, until_metric};
 use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
 use crate::support::scene::Scene;
 use crate::support::wait::eventually;
@@ -92,6 +94,36 @@ async fn a_directory_without_a_limit_is_removed_again_if_its_class_requires_one(
         (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_smaller_than_its_share_is_accepted_and_its_limit_is_shown() {
+    // To a client, a small file system in the share looks like a directory with a quota.
+    let mut server = Ganesha::start_v3();
+    let disk = server.export_dir().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    server.kill();
+    server.mount(&disk);
+    server.restart();
+    let bindery = Bindery::start(&["--usage-interval=200ms"]).await;
+    let scene = Scene::of_with(
+        &bindery.provisioner,
+        json!({"parameters": {
+            "server": server.address().to_string(),
+            "share": "/export",
+            "subDir": "disk/${pvc.metadata.namespace}/${pvc.metadata.name}",
+            "sizeLimit": "require",
+        }}),
+    )
+    .await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    until_measured(&scene, &volume, |usage| usage.limit == Some(64 << 20)).await;
+    let line = format!(
+        "bindery_volume_limit_bytes{{namespace=\"{0}\",persistentvolumeclaim=\"data\",storageclass=\"{0}\"}} ",
+        scene.name
+    );
+    assert_eq!(until_metric(&bindery, &line).await, 64 << 20);
+    bindery.unregister().await;
 }
 
 #[tokio::test]

@@ -220,14 +220,14 @@ impl Ganesha {
         self.network.as_ref().map_or(NfsVersion::V4, |_| NfsVersion::V3)
     }
 
-    /// Mounts another file system on a directory of an export. Only the server sees it. The server must be stopped, since it
+    /// Mounts another file system, of 64 MB, on a directory of an export. Only the server sees it. The server must be stopped, since it
     /// reads the mounts when it starts.
     pub fn mount(&self, at: &Path) {
         let network = self.network.as_ref().expect("a server with a network of its own");
         let mut mount = Command::new("nsenter");
         mount
             .args(network.enter())
-            .args(["mount", "-t", "tmpfs", "tmpfs"])
+            .args(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs"])
             .arg(at);
         assert!(mount.status().expect("nsenter runs").success());
     }

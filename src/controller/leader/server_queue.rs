@@ -121,6 +121,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_is_busy_while_an_object_is_reconciled() {
+        let queue = ServerQueue::new(2);
+        assert!(!queue.is_busy("nas1"));
+        let served = queue.acquire("nas1", at(1)).await;
+        assert!(queue.is_busy("nas1") && !queue.is_busy("nas2"));
+        drop(served);
+        assert!(!queue.is_busy("nas1"));
+    }
+
+    #[tokio::test]
     async fn the_oldest_is_served_first_and_another_server_has_its_own_queue() {
         let queue = ServerQueue::new(1);
         let served = queue.acquire("nas1", at(1)).await;

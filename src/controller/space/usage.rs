@@ -139,9 +139,12 @@ async fn measure_tree(leader: &Leader, target: &Target, pace: &YieldingPace<'_>)
         }
     };
     pace.wait().await;
-    let of_share = storage.space(share, None, storage_deadline()).await?;
     pace.wait().await;
-    let of_directory = storage.space(share, Some(directory), storage_deadline()).await?;
+    // The size of some file systems changes, so both are asked for at the same time.
+    let (of_share, of_directory) = tokio::try_join!(
+        storage.space(share, None, storage_deadline()),
+        storage.space(share, Some(directory), storage_deadline()),
+    )?;
     Ok(Some(Usage {
         bytes: used.bytes,
         files: used.files,
