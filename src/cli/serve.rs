@@ -80,8 +80,8 @@ pub struct Serve {
     #[arg(long, default_value = "6h", value_parser = duration, value_name = "TIME")]
     pub usage_interval: Duration,
 
-    /// The most calls a second to each NFS server with which Bindery measures volumes and archives. One call reads up to
-    /// about 300 files, or 64 files of a mounted share.
+    /// The most calls a second to each NFS server with which Bindery measures volumes and archives. One call reads
+    /// about 200 files, or 64 files of a mounted share.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "CALLS")]
     pub usage_rate: u32,
 
