@@ -58,7 +58,7 @@ async fn prometheus_gets_open_metrics() {
         content_type,
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     );
-    assert!(text.contains("# TYPE bindery_volume_steps counter\n"), "{text}");
+    assert!(text.contains("# TYPE bindery_trash_removed counter\n"), "{text}");
     assert!(text.ends_with("# EOF\n"), "{text}");
 }
 
