@@ -146,14 +146,15 @@ pub struct Serve {
     pub log_format: LogFormat,
 }
 
-pub(super) fn other_driver(text: &str) -> Result<CsiDriver, String> {
-    let driver = text.parse().ok().filter(|driver| *driver == CsiDriver::Nfs);
-    driver.ok_or_else(|| format!("only {} is allowed", CsiDriver::Nfs))
-}
-
 pub fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write it as 5s, 800ms or 1m".to_owned())?;
     Duration::try_from(span).map_err(|_| "write a time that is not negative".to_owned())
+}
+
+/// Reads the driver whose volumes are taken over.
+fn other_driver(text: &str) -> Result<CsiDriver, String> {
+    let driver = text.parse().ok().filter(|driver| *driver == CsiDriver::Nfs);
+    driver.ok_or_else(|| format!("only {} is allowed", CsiDriver::Nfs))
 }
 
 /// Reads a certificate's lifetime, which may be in days.
