@@ -151,7 +151,9 @@ impl<'a> State<'a> {
                 .status
                 .as_ref()
                 .is_some_and(|status| status.phase == ArchivePhase::Available);
-            is_available && archive.namespace() == claim.namespace() && archive.spec.claim_name == source.name
+            is_available
+                && archive.namespace() == claim.namespace()
+                && (archive.spec.claim_name == source.name || archive.name_any() == source.name)
         };
         let newest = self
             .archives
@@ -168,7 +170,7 @@ impl<'a> State<'a> {
         let of_others = inside.iter().filter_map(|uid| self.tenants.get(uid));
         of_others
             .into_iter()
-            .any(|other| other.restored && other.slot == tenant.slot)
+            .any(|other| other.restored && other.slot.namespace == tenant.slot.namespace)
             || self.volumes.values().any(|volume| {
                 // Its pod has not written its file.
                 volume.annotations().contains_key(volume_annotation::RESTORED_FROM)

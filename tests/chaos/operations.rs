@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bindery::model::archive::{Archive, ArchivePhase};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
@@ -92,7 +93,8 @@ impl Users {
                 self.delete(slot).await?;
                 self.until_gone(slot).await?;
                 self.tally.operation("claims created again that name an archive");
-                Ok(self.create(slot, Class::OwnArchive, creator, Some(&slot.name)).await?)
+                let archive = self.archive_for(slot).await?;
+                Ok(self.create(slot, Class::OwnArchive, creator, Some(&archive)).await?)
             }
             Action::DeleteAndRetain(how) => {
                 let done = self.tenants.protected.delete_and_retain(&self.first, slot, how).await?;
@@ -119,7 +121,22 @@ impl Users {
         }
     }
 
-    /// Creates a claim. `archive` is the claim whose newest archive it gets.
+    /// Returns the name of the oldest archive of the namespace. Without one, the claim names its own newest archive.
+    async fn archive_for(&self, slot: &Slot) -> kube::Result<String> {
+        let archives: Api<Archive> = Api::namespaced(self.first.clone(), &slot.namespace);
+        let found = archives.list(&ListParams::default()).await?.items;
+        let can_be_restored = |archive: &&Archive| {
+            let status = archive.status.as_ref();
+            status.is_some_and(|status| status.phase == ArchivePhase::Available) && archive.spec.server != self.alias
+        };
+        let oldest = found
+            .iter()
+            .filter(can_be_restored)
+            .min_by_key(|one| one.spec.archived_at.0);
+        Ok(oldest.map_or_else(|| slot.name.clone(), ResourceExt::name_any))
+    }
+
+    /// Creates a claim. `archive` is the archive that it gets, or the claim whose newest one it gets.
     async fn create(&self, slot: &Slot, class: Class, creator: Creator, archive: Option<&str>) -> kube::Result<()> {
         let once = self.try_to_create(slot, class, creator, archive).await;
         let created = match once {

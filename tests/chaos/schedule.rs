@@ -52,7 +52,7 @@ pub enum Action {
     Delete,
     /// Deletes the claim, and creates one of the same name as soon as possible.
     Again(Class, Creator),
-    /// Deletes the claim, and creates one of the same name that gets its newest archive.
+    /// Deletes the claim, and creates one of the same name that gets an archive of its namespace.
     Restore(Creator),
     /// Deletes the claim, and sets `retain` on its volume during the cleanup.
     DeleteAndRetain(Retain),

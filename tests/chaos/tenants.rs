@@ -48,7 +48,7 @@ pub struct Tenant {
     /// Whether the volume was created for another class and had adopted its directory. Earlier files in the directory are
     /// not this claim's, so Bindery keeps the directory with every policy of the claim's class.
     pub directory_kept: bool,
-    /// Whether the directory was the archive of an earlier claim of this name.
+    /// Whether the directory was the archive of an earlier claim of this namespace.
     pub restored: bool,
     /// Whether an administrator has protected the claim's data from deletion.
     pub protected: bool,
@@ -240,7 +240,7 @@ impl Tenants {
         let of = self.known().remove(other);
         let left = |of: &Tenant| of.may_be(Outcome::Kept) && of.slot == tenant.slot;
         // The file of an archive must have the content that its pod has written. An empty archive has none.
-        if tenant.restored && of.as_ref().is_some_and(|of| of.slot == tenant.slot) {
+        if tenant.restored && of.is_some() {
             tally.operation("files of archives that were restored");
         } else if adopted && of.as_ref().is_some_and(left) {
             tally.operation("directories adopted with files of an earlier claim");
