@@ -27,7 +27,7 @@ impl Provisioner {
             Some(user) => self.cluster.may(user, verb, &claim.namespace, name).await,
             None => Ok(true),
         };
-        let (archives, mut may_get, may_list) = tokio::try_join!(
+        let (archives, may_get, may_list) = tokio::try_join!(
             self.cluster.archives_named(&claim.namespace, name),
             may("get", Some(name)),
             may("list", None),
@@ -35,13 +35,20 @@ impl Provisioner {
         let of = (claim.namespace.as_str(), namespace.uid.as_deref());
         let found = archives.as_deref().unwrap_or_default();
         let meant = meant(name, of, &self.own_namespace, &self.installation, found);
-        if let Some(other) = meant.map(ResourceExt::name_any).filter(|other| other != name) {
-            may_get = may("get", Some(&other)).await?;
-        }
-        let volume = match meant.and_then(|archive| archive.spec.key()) {
-            Some(key) => self.cluster.volume(&restored_volume(key)).await?,
-            None => None,
+        let other = meant.map(ResourceExt::name_any).filter(|other| other != name);
+        let may_get_other = async {
+            match &other {
+                Some(other) => may("get", Some(other)).await,
+                None => Ok(may_get),
+            }
         };
+        let volume = async {
+            match meant.and_then(|archive| archive.spec.key()) {
+                Some(key) => self.cluster.volume(&restored_volume(key)).await,
+                None => Ok(None),
+            }
+        };
+        let (may_get, volume) = tokio::try_join!(may_get_other, volume)?;
         Ok(Some(RestoreFacts {
             volume,
             user: user.map(|user| User {
