@@ -194,7 +194,12 @@ fn operations(random: &mut Random, length: Duration) -> Vec<Operation> {
             namespace: format!("chaos-{}", random.within(0..NAMESPACES)),
             name: format!("data-{}", random.within(0..NAMES)),
         };
-        let class = random.of(&Class::ALL);
+        // Many archives, so that there is something to restore.
+        let class = if random.percent(30) {
+            Class::OwnArchive
+        } else {
+            random.of(&Class::ALL)
+        };
         let creator = match random.within(0..100) {
             0..45 => Creator::First,
             45..90 => Creator::Second,
