@@ -60,6 +60,7 @@ fn the_help_has_the_words_of_kubectl_and_examples() {
         "archives",
         "restore",
         "console",
+        "df",
         "uninstall",
         "completion",
         "man",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{archive_a_claim, failed};
 use crate::support::plugin::{Plugin, Printed};
-use crate::support::scene::Scene;
+use crate::support::scene::{Scene, directory};
 
 /// Returns what `kubectl create` prints for a manifest.
 fn create(plugin: &Plugin, arguments: &[&str], manifest: &str) -> Printed {
@@ -72,7 +72,7 @@ async fn the_printed_claim_is_valid_and_has_the_settings_of_the_archive() {
 }
 
 #[tokio::test]
-async fn apply_creates_the_claim() {
+async fn apply_creates_the_claim_and_the_data_is_back() {
     let (scene, plugin) = (Scene::new().await, Plugin::install());
     let archive = archive_a_claim(&scene, "data").await;
     let restore = |arguments: &[&str]| {
@@ -98,6 +98,9 @@ async fn apply_creates_the_claim() {
     let claim = json!(scene.claims().get("again").await.unwrap());
     let source = json!({"apiGroup": "bindery.dev", "kind": "Archive", "name": archive});
     assert_eq!(claim["spec"]["dataSourceRef"], source);
+    let (_, volume) = scene.until_bound("again").await;
+    let restored = std::fs::read_to_string(directory(&volume).join("precious"));
+    assert_eq!(restored.unwrap(), "data");
 }
 
 #[tokio::test]
