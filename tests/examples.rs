@@ -170,7 +170,7 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
         .iter()
         .filter(|file| file.split_once('.').is_some_and(|(_, ending)| ending == "yaml"))
         .collect();
-    assert_eq!(classes.len(), 11, "an example without a test: {classes:?}");
+    assert_eq!(classes.len(), 13, "an example without a test: {classes:?}");
     for file in classes {
         assert!(listed.contains(&format!("({file})")), "{file} is not in the README");
     }
