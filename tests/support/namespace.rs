@@ -36,6 +36,7 @@ impl Scene {
     }
 
     /// Deletes the quota of [`Scene::set_quota`], and waits until it is no longer in force.
+    #[cfg(feature = "failpoints")]
     pub async fn remove_quota(&self) {
         let deleted = self.quotas().delete(QUOTA, &DeleteParams::default()).await;
         deleted.expect("quota deleted");
