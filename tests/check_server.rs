@@ -60,9 +60,15 @@ fn arguments(kind: Kind, server: &dyn Server, share: &str) -> Vec<String> {
         format!("--share={}", target.path()),
     ];
     match kind {
-        Kind::Mounted => arguments.push(format!("--mounted={}", server.export_dir().display())),
-        Kind::V3 | Kind::KnfsdV3 => arguments.push("--nfs-version=3".to_owned()),
-        Kind::V4 | Kind::V4Minor1 | Kind::Embedded | Kind::Knfsd | Kind::KnfsdMinor1 => {}
+        Kind::Mounted | Kind::CephMounted => arguments.push(format!("--mounted={}", server.export_dir().display())),
+        Kind::V3 | Kind::KnfsdV3 | Kind::CephV3 => arguments.push("--nfs-version=3".to_owned()),
+        Kind::V4
+        | Kind::V4Minor1
+        | Kind::Embedded
+        | Kind::Knfsd
+        | Kind::KnfsdMinor1
+        | Kind::Ceph
+        | Kind::CephMinor1 => {}
     }
     arguments
 }
@@ -161,10 +167,10 @@ async fn a_share_that_works_has_all_that_bindery_needs(kind: Kind) {
     assert_eq!(report.results(), expected, "{:#}", report.json);
     assert_eq!((report.status, &report.json["usable"]), (Some(0), &Value::Bool(true)));
     let access = match kind {
-        Kind::V4 | Kind::Knfsd => "NFSv4.2",
-        Kind::V4Minor1 | Kind::KnfsdMinor1 | Kind::Embedded => "NFSv4.1",
-        Kind::V3 | Kind::KnfsdV3 => "NFSv3",
-        Kind::Mounted => "mount",
+        Kind::V4 | Kind::Knfsd | Kind::Ceph => "NFSv4.2",
+        Kind::V4Minor1 | Kind::KnfsdMinor1 | Kind::CephMinor1 | Kind::Embedded => "NFSv4.1",
+        Kind::V3 | Kind::KnfsdV3 | Kind::CephV3 => "NFSv3",
+        Kind::Mounted | Kind::CephMounted => "mount",
     };
     assert_eq!(report.json["access"], access);
     for step in report.json["steps"].as_array().unwrap() {

@@ -16,6 +16,8 @@ mod backup_restore;
 mod binder;
 /// Claims that got no volume from the webhook, and volumes without a claim.
 mod catch_up;
+/// Claims on `CephFS`, which nodes mount natively.
+mod ceph_claims;
 /// The webhook's certificate and its secret path.
 mod certificate;
 /// The Helm chart and the kustomizations: install, upgrade, uninstall.

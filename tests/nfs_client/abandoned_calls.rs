@@ -7,7 +7,7 @@ use super::{client, directory, long_deadline, make, mode};
 use crate::support::kind::{Kind, test_for};
 use crate::support::relay::{Action, Relay};
 
-test_for!([v4, v4_1, knfsd, knfsd_v4_1] {
+test_for!([v4, v4_1, knfsd, knfsd_v4_1, ceph, ceph_v4_1] {
     an_abandoned_call_takes_no_effect_after_the_next_verb_began,
     a_call_whose_caller_was_dropped_is_fenced,
     a_frozen_server_executes_late_calls_before_the_next_verb_or_never,

@@ -13,7 +13,7 @@ use crate::support::relay::{Action, Relay};
 use crate::support::wait::eventually;
 
 // With minor version 2, whose calls the relay recognizes here.
-test_for!([v4, knfsd] {
+test_for!([v4, knfsd, ceph] {
     parallel_sessions_share_one_client_id_also_after_a_server_restart,
     a_create_session_without_answer_is_sent_again,
     a_hung_create_session_does_not_hold_a_verb_until_its_deadline,

@@ -13,7 +13,7 @@ use super::{chmod, chown_to, client, directory, identity, long_deadline, make, m
 use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::Ganesha;
 
-test_for!([v4, v4_1, embedded, v3, knfsd, knfsd_v4_1, knfsd_v3, mounted] {
+test_for!([v4, v4_1, embedded, v3, knfsd, knfsd_v4_1, knfsd_v3, mounted, ceph, ceph_v4_1, ceph_v3, ceph_mounted] {
     a_new_directory_has_exactly_the_mode_that_was_asked_for,
     a_directory_in_a_setgid_parent_has_exactly_its_mode_too,
     a_new_directory_has_the_owner_that_was_asked_for_and_missing_parents_do_not,
@@ -212,7 +212,7 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
         .await;
     // A missing mount may appear by itself; a missing export needs an administrator.
     let expected = match kind {
-        Kind::Mounted => Fault::NotMounted,
+        Kind::Mounted | Kind::CephMounted => Fault::NotMounted,
         _ => Fault::NoSuchShare,
     };
     assert_eq!(nowhere.unwrap_err().fault, expected);

@@ -13,7 +13,7 @@ use super::{chmod, client, directory, long_deadline, make, mode, mode_of};
 use crate::support::kind::{CHANGED_PORT, Kind, options, test_for};
 use crate::support::nfs::{Ganesha, free_address};
 
-test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1] {
+test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, ceph, ceph_v4_1, ceph_v3] {
     the_error_names_an_export_that_squashes_root,
     an_owner_that_cannot_be_set_is_reported_and_leaves_no_directory,
     the_error_says_that_the_user_is_not_root,
@@ -49,7 +49,7 @@ test_for!([embedded] {
     a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
 });
 
-test_for!([mounted] {
+test_for!([mounted, ceph_mounted] {
     symlinks_and_files_in_the_path_are_never_followed,
     a_rename_into_a_missing_parent_or_onto_an_existing_name_moves_nothing,
 });

@@ -14,7 +14,7 @@ use crate::support::wait::{eventually, scaled};
 use bindery::storage::nfs::NfsStorage;
 
 // With minor version 2, whose calls the relay recognizes here.
-test_for!([v4, knfsd] {
+test_for!([v4, knfsd, ceph] {
     an_unconfirmed_fence_is_abandoned_and_delays_no_other_server,
     an_abandoned_call_is_fenced_without_another_verb,
     read_only_calls_and_tree_removals_leave_no_fence,

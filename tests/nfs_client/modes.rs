@@ -12,8 +12,9 @@ test_for!([v4, v4_1, v3, mounted] {
     a_directory_without_a_wanted_mode_has_an_owner_and_is_usable,
 });
 
-// The kernel does not export bindfs. Its server sets and keeps modes on every file system that it exports here.
-test_for!([knfsd, knfsd_v4_1, knfsd_v3] {
+// The kernel does not export bindfs, and neither does Ganesha with its module for Ceph. These servers set and keep modes on
+// every file system that they export here.
+test_for!([knfsd, knfsd_v4_1, knfsd_v3, ceph, ceph_v4_1, ceph_v3, ceph_mounted] {
     a_directory_without_a_wanted_mode_has_an_owner_and_is_usable,
 });
 

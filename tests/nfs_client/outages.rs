@@ -15,7 +15,7 @@ use crate::support::nfs::free_address;
 use crate::support::relay::{Action, Relay};
 use crate::support::wait::scaled;
 
-test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3] {
+test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3, ceph, ceph_v4_1, ceph_v3] {
     a_server_restart_between_two_calls_causes_no_error,
     a_silent_server_fails_at_the_deadline_and_delays_no_other,
     calls_to_one_server_run_in_parallel,

@@ -8,13 +8,13 @@ use crate::support::kind::{Kind, test_for};
 use crate::support::nfs::Ganesha;
 use crate::support::relay::{Action, Relay};
 
-test_for!([v4, v4_1, embedded, knfsd, knfsd_v4_1] {
+test_for!([v4, v4_1, embedded, knfsd, knfsd_v4_1, ceph, ceph_v4_1] {
     a_call_answered_with_delay_is_sent_again,
     a_call_answered_with_badsession_is_sent_again,
 });
 
 // Version 3 has no sessions.
-test_for!([v3, knfsd_v3] {
+test_for!([v3, knfsd_v3, ceph_v3] {
     a_call_answered_with_delay_is_sent_again,
 });
 

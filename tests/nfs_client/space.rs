@@ -16,7 +16,7 @@ test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3] {
     the_space_of_a_share_that_is_not_exported_is_an_error,
 });
 
-// A mount has no exports. `embedded` has a fixed size of its own.
+// A mount has no exports. CephFS shows a size only with quotas or a manager: see `ceph_claims::quotas`. `embedded` has a fixed size of its own.
 test_for!([mounted] {
     the_space_of_a_directory_is_that_of_its_file_system,
     a_limit_can_be_set_on_cephfs_only,

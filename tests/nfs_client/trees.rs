@@ -18,7 +18,7 @@ use crate::support::kind::{CHANGED_PORT, Kind, Server, test_for};
 use crate::support::nfs::Ganesha;
 use crate::support::wait::{scaled, slowness};
 
-test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3] {
+test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3, ceph, ceph_v4_1, ceph_v3] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
     parallel_tree_removals_do_not_block_a_make,
@@ -44,7 +44,7 @@ test_for!([embedded] {
 });
 
 // With a mount, the tests are root.
-test_for!([mounted] {
+test_for!([mounted, ceph_mounted] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
     symlinks_in_a_tree_are_removed_and_their_targets_are_kept,

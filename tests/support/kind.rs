@@ -3,7 +3,8 @@
 //!
 //! To add a kind: add a variant here, a module in [`test_for`], and its name to the lists at the top of the test files.
 //!
-//! The kinds of Linux's own server need a virtual machine. `make test` ignores their tests; `make test-knfsd` runs them.
+//! The kinds of Linux's own server need a virtual machine, and those of `CephFS` a Ceph cluster. `make test` ignores their
+//! tests; `make test-knfsd` and `make test-ceph` run them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -38,6 +39,14 @@ pub enum Kind {
     KnfsdV3,
     /// A mounted file system in memory. It has no server: tests of outages and refusals do not use it.
     Mounted,
+    /// `NFSv4.2` with nfs-ganesha, which exports `CephFS` with its module for Ceph, see [`super::ceph`].
+    Ceph,
+    /// `NFSv4.1` with the same server, which speaks no other minor version.
+    CephMinor1,
+    /// `NFSv3` with the same server.
+    CephV3,
+    /// A mount of `CephFS` with ceph-fuse.
+    CephMounted,
 }
 
 /// A server for tests: four shares, and their directories on this machine.
@@ -124,7 +133,7 @@ impl Server for Mount {
 
     fn dir_of(&self, export: &str) -> PathBuf {
         assert_eq!(export, "export", "a mount has one share");
-        self.path().to_owned()
+        self.behind().to_owned()
     }
 }
 
@@ -147,14 +156,20 @@ impl Kind {
     /// Starts a server, and returns it with a client that has this uid.
     pub fn start_as(self, uid: u32) -> (Box<dyn Server>, Storages) {
         match self {
-            Self::Mounted => {
-                let mount = Mount::memory();
+            Self::Mounted | Self::CephMounted => {
+                let mount = if self == Self::Mounted {
+                    Mount::memory()
+                } else {
+                    Mount::ceph().0
+                };
                 let storage = mount.storage();
                 (Box::new(mount), client_as(uid).with_mounted(storage))
             }
             Self::Embedded => (Box::new(Embedded::start()), client_as(uid)),
             Self::Knfsd | Self::KnfsdMinor1 | Self::KnfsdV3 => (Box::new(Knfsd::start(self.version())), client_as(uid)),
-            Self::V4 | Self::V4Minor1 | Self::V3 => (Box::new(self.ganesha()), client_as(uid)),
+            Self::V4 | Self::V4Minor1 | Self::V3 | Self::Ceph | Self::CephMinor1 | Self::CephV3 => {
+                (Box::new(self.ganesha()), client_as(uid))
+            }
         }
     }
 
@@ -184,6 +199,9 @@ impl Kind {
             Self::V4 => Ganesha::start(),
             Self::V4Minor1 => Ganesha::start_v4_1(),
             Self::V3 => Ganesha::start_v3(),
+            Self::Ceph => Ganesha::start_ceph(),
+            Self::CephMinor1 => Ganesha::start_ceph_v4_1(),
+            Self::CephV3 => Ganesha::start_ceph_v3(),
             _ => panic!("{self:?} is not served by Ganesha"),
         }
     }
@@ -191,9 +209,15 @@ impl Kind {
     /// Returns the version of NFS that its clients use.
     pub fn version(self) -> NfsVersion {
         match self {
-            Self::V4 | Self::V4Minor1 | Self::Embedded | Self::Knfsd | Self::KnfsdMinor1 => NfsVersion::V4,
-            Self::V3 | Self::KnfsdV3 => NfsVersion::V3,
-            Self::Mounted => self.no_server(),
+            Self::V4
+            | Self::V4Minor1
+            | Self::Embedded
+            | Self::Knfsd
+            | Self::KnfsdMinor1
+            | Self::Ceph
+            | Self::CephMinor1 => NfsVersion::V4,
+            Self::V3 | Self::KnfsdV3 | Self::CephV3 => NfsVersion::V3,
+            Self::Mounted | Self::CephMounted => self.no_server(),
         }
     }
 
@@ -217,7 +241,7 @@ impl Kind {
 
     /// Returns the name of an NFS status as in messages.
     pub fn status(self, name: &str) -> String {
-        if self == Self::Mounted {
+        if matches!(self, Self::Mounted | Self::CephMounted) {
             return match name {
                 "ACCESS" => "EACCES".to_owned(),
                 name => format!("E{name}"),
@@ -266,6 +290,13 @@ macro_rules! test_for {
     (@knfsd_v3 $tests:tt) => { mod knfsd_v3 { $crate::support::kind::test_for!(@in_guest KnfsdV3 $tests); } };
     (@in_guest $kind:ident $tests:tt) => {
         $crate::support::kind::test_for!(@tests $kind [#[ignore = "make test-knfsd runs it in a virtual machine"]] $tests);
+    };
+    (@ceph $tests:tt) => { mod ceph { $crate::support::kind::test_for!(@on_ceph Ceph $tests); } };
+    (@ceph_v4_1 $tests:tt) => { mod ceph_v4_1 { $crate::support::kind::test_for!(@on_ceph CephMinor1 $tests); } };
+    (@ceph_v3 $tests:tt) => { mod ceph_v3 { $crate::support::kind::test_for!(@on_ceph CephV3 $tests); } };
+    (@ceph_mounted $tests:tt) => { mod ceph_mounted { $crate::support::kind::test_for!(@on_ceph CephMounted $tests); } };
+    (@on_ceph $kind:ident $tests:tt) => {
+        $crate::support::kind::test_for!(@tests $kind [#[ignore = "make test-ceph runs it with a Ceph cluster"]] $tests);
     };
     (@tests $kind:ident $attributes:tt { $($test:ident,)* $(; on_threads: $($threads:ident,)*)? }) => {
         $($crate::support::kind::test_for!(@one $kind $attributes [#[tokio::test]] $test);)*

@@ -8,6 +8,7 @@ pub mod bindery;
 pub mod bindfs;
 pub mod browser;
 pub mod caller;
+pub mod ceph;
 pub mod directories;
 pub mod disk;
 pub mod embedded;

@@ -8,6 +8,8 @@ use bindery::model::directory::Share;
 use bindery::storage::mounted::MountedStorage;
 use tempfile::TempDir;
 
+use super::ceph::{self, CephShares};
+
 /// A mounted file system. Dropping this unmounts it.
 pub struct Mount {
     path: PathBuf,
@@ -16,6 +18,8 @@ pub struct Mount {
     server: Option<File>,
     /// The mount point, if this type has created it.
     dir: Option<TempDir>,
+    /// Where tests see the mounted directory without this mount, if they can.
+    behind: Option<PathBuf>,
 }
 
 impl Mount {
@@ -48,6 +52,22 @@ impl Mount {
             std::fs::create_dir(&behind).expect("a directory");
             run("bindfs", &[how, behind.to_str().expect("a path")], path);
         })
+    }
+
+    /// Mounts an empty directory of `CephFS` with the user of Bindery, see [`super::ceph`]. Also returns its path in `CephFS`.
+    pub fn ceph() -> (Self, String) {
+        let shares = CephShares::new();
+        let path = format!("{}/export", shares.path());
+        let mut mount = ceph::mount("client.bindery", &path).expect("ceph-fuse");
+        mount.behind = Some(shares.dir_of("export"));
+        (mount, path)
+    }
+
+    /// Takes over what a test has mounted in a directory of its own.
+    pub fn existing(path: PathBuf, dir: TempDir) -> Self {
+        let mut mount = Self::on(path);
+        mount.dir = Some(dir);
+        mount
     }
 
     /// Mounts a file system on a loop device, which can be frozen.
@@ -124,15 +144,18 @@ impl Mount {
         &self.path
     }
 
+    /// Returns where tests see the mounted directory: as another client of the file system if that is possible.
+    pub fn behind(&self) -> &Path {
+        self.behind.as_deref().unwrap_or(&self.path)
+    }
+
     fn in_new_directory(mount: impl FnOnce(&Path)) -> Self {
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory");
         let path = dir.path().join("mount");
         std::fs::create_dir(&path).expect("a directory");
         mount(&path);
-        let mut mount = Self::on(path);
-        mount.dir = Some(dir);
-        mount
+        Self::existing(path, dir)
     }
 
     fn on(path: PathBuf) -> Self {
@@ -141,6 +164,7 @@ impl Mount {
             frozen: false,
             server: None,
             dir: None,
+            behind: None,
         }
     }
 }

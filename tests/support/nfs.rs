@@ -10,6 +10,7 @@ use bindery::model::directory::{NfsVersion, Share};
 use tempfile::TempDir;
 
 use super::bindfs::Bindfs;
+use super::ceph::{self, CephShares};
 use super::disk::Disk;
 use super::network::Network;
 
@@ -36,6 +37,8 @@ pub struct Ganesha {
     minors: &'static str,
     /// The fsid of `/export`, if it is configured.
     pub fsid: Option<String>,
+    /// The shares in `CephFS`, if it exports these. They may be changed while the server is stopped.
+    pub ceph: Option<CephShares>,
 }
 
 /// The default of `tests/bed/nfs-server`.
@@ -126,7 +129,38 @@ impl Ganesha {
         self.disk.as_ref().expect("a server on a disk of its own")
     }
 
+    /// Starts a server that exports directories of `CephFS` (see [`super::ceph`]), with these minor versions of `NFSv4`.
+    fn start_ceph_with(minors: &'static str) -> Self {
+        Self::start_with(free_address(), None, LEASE, minors, Some(CephShares::new()))
+    }
+
+    /// Starts a server that exports directories of `CephFS`.
+    pub fn start_ceph() -> Self {
+        Self::start_ceph_with(MINORS)
+    }
+
+    /// Starts such a server with minor version 1 of `NFSv4` only.
+    pub fn start_ceph_v4_1() -> Self {
+        Self::start_ceph_with("1")
+    }
+
+    /// Starts such a server whose shares are used with `NFSv3`.
+    pub fn start_ceph_v3() -> Self {
+        let network = Network::new();
+        Self::start_with(network.address(), Some(network), LEASE, MINORS, Some(CephShares::new()))
+    }
+
     fn start_in(address: IpAddr, network: Option<Network>, lease: u32, minors: &'static str) -> Self {
+        Self::start_with(address, network, lease, minors, None)
+    }
+
+    fn start_with(
+        address: IpAddr,
+        network: Option<Network>,
+        lease: u32,
+        minors: &'static str,
+        ceph: Option<CephShares>,
+    ) -> Self {
         // In the folder of the bed, which is removed even if this process is killed.
         let below = std::env::var_os("BINDERY_BED").map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::tempdir_in(below).expect("a directory for the server");
@@ -140,6 +174,7 @@ impl Ganesha {
             lease,
             minors,
             fsid: None,
+            ceph,
         };
         server.restart();
         server
@@ -153,7 +188,9 @@ impl Ganesha {
             .args(["--pdeathsig", "KILL"])
             .env("NFS_LEASE", self.lease.to_string())
             .env("NFS_MINORS", self.minors)
-            .env("NFS_FSID", self.fsid.as_deref().unwrap_or_default());
+            .env("NFS_FSID", self.fsid.as_deref().unwrap_or_default())
+            .env("NFS_CEPH", self.ceph.as_ref().map_or("", CephShares::path))
+            .env("NFS_CEPH_HOST", self.ceph_host());
         if let Some(network) = &self.network {
             command.env("NFS_V3", "1").arg("nsenter").args(network.enter());
         }
@@ -178,11 +215,19 @@ impl Ganesha {
         }
     }
 
+    /// Returns the name by which Ceph knows the server.
+    fn ceph_host(&self) -> String {
+        format!("ganesha-{}", self.address)
+    }
+
     /// Kills the server, as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("the server can be killed");
             child.wait().expect("the server ends");
+            if self.ceph.is_some() {
+                ceph::end_sessions_of(&self.ceph_host());
+            }
         }
     }
 
@@ -269,6 +314,9 @@ impl Ganesha {
 
     /// Returns the directory of an export on this machine.
     pub fn dir_of(&self, export: &str) -> PathBuf {
+        if let Some(ceph) = &self.ceph {
+            return ceph.dir_of(export);
+        }
         let export = match &self.bindfs {
             Some(_) if export == "export" => BEHIND,
             _ => export,

@@ -1,0 +1,84 @@
+//! Quotas of `CephFS`, which an administrator sets on directories. Some clients do not move a directory out of a parent with a
+//! quota. A mount of a directory with a quota shows the quota as its size.
+
+use std::fs;
+
+use bindery::storage::{Space, Storage};
+use rustix::fs::statvfs;
+use serde_json::json;
+
+use super::{Claims, WAYS, Way, set_attribute};
+use crate::support::directories::long_deadline;
+use crate::support::kind::Kind;
+use crate::support::wait::eventually;
+
+#[tokio::test]
+#[ignore = "make test-ceph runs it with a Ceph cluster"]
+async fn a_volume_below_a_directory_with_a_quota_is_archived_and_deleted() {
+    for way in WAYS {
+        let subdirectory = "${pvc.metadata.namespace}/${pvc.metadata.name}";
+        let parameters = json!({"subDir": subdirectory, "claimOverrides": "onDelete"});
+        let claims = Claims::with(way, parameters).await;
+        let scene = &claims.scene;
+        for (name, on_delete) in [("kept", "archive"), ("thrown-away", "delete")] {
+            let annotations = json!({"bindery.dev/on-delete": on_delete});
+            let claim = scene.claim_with(name, json!({"metadata": {"annotations": annotations}}));
+            let (_, volume) = scene.bound(claim).await;
+            let directory = claims.place(&volume);
+            fs::write(directory.join("file"), vec![1; 1 << 20]).unwrap();
+            // The namespace has 16 MB, and the volume 8 MB of them.
+            set_attribute(directory.parent().unwrap(), "ceph.quota.max_bytes", "16777216").unwrap();
+            set_attribute(&directory, "ceph.quota.max_bytes", "8388608").unwrap();
+            scene.delete(name).await;
+            scene.until_gone(&volume).await;
+            assert!(!directory.exists(), "{way:?}");
+            if on_delete == "archive" {
+                let archive = claims.below(&scene.until_archived(name).await.spec.directory);
+                assert_eq!(fs::metadata(archive.join("file")).unwrap().len(), 1 << 20);
+            }
+        }
+        claims.bindery.unregister().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "make test-ceph runs it with a Ceph cluster"]
+async fn a_node_sees_the_quota_of_a_directory_as_the_size_of_the_volume() {
+    let claims = Claims::with(Way::Nfs, json!({})).await;
+    let (_, volume) = claims.scene.bound(claims.scene.claim("data")).await;
+    set_attribute(&claims.place(&volume), "ceph.quota.max_bytes", "67108864").unwrap();
+    let node = claims.mount_on_node(&volume).await.unwrap();
+    let size = statvfs(node.path()).unwrap();
+    assert_eq!(size.f_blocks * size.f_frsize, 67_108_864);
+    let error = (0..100).find_map(|number| {
+        let content = vec![1; 4 << 20];
+        let written = fs::write(node.path().join(number.to_string()), content);
+        written
+            .and_then(|()| fs::File::open(node.path()).and_then(|directory| directory.sync_all()))
+            .err()
+    });
+    let error = error.expect("more than the quota could be written");
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::DQUOT.raw_os_error()));
+    claims.bindery.unregister().await;
+}
+
+/// Without a quota, the size is that of the whole file system. The cluster of these tests does not know it: it has no manager.
+#[tokio::test]
+#[ignore = "make test-ceph runs it with a Ceph cluster"]
+async fn the_space_of_a_share_with_a_quota_is_that_of_the_quota() {
+    for kind in [Kind::Ceph, Kind::CephMinor1, Kind::CephV3, Kind::CephMounted] {
+        let (server, client) = kind.start();
+        set_attribute(&server.export_dir(), "ceph.quota.max_bytes", "67108864").unwrap();
+        let quota = Space {
+            total: 67_108_864,
+            available: 67_108_864,
+        };
+        let share = server.share("/export");
+        // The server learns of the quota when it next asks Ceph.
+        eventually("the space is that of the quota", async || {
+            let space = client.space(&share, long_deadline()).await;
+            (space == Ok(Some(quota))).then_some(())
+        })
+        .await;
+    }
+}
