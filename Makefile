@@ -1,6 +1,6 @@
 # The commands for users and for CI. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test priority-and-fairness api-server-restarts two-api-servers archives-definition bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd node node-down test-node build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd ready-node root
+.PHONY: help demo docs test priority-and-fairness api-server-restarts two-api-servers archives-definition bench chaos fuzz cluster cluster-down knfsd knfsd-down test-knfsd ceph ceph-down test-ceph node node-down test-node build release image deny fmt lint fmt-check clippy scripts ready-image ready-knfsd ready-ceph ready-node root
 
 # The folder of cargo's output, and the folder of a cluster that is left running.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -83,6 +83,18 @@ knfsd: root ready-knfsd ## Starts the virtual machine of test-knfsd and leaves i
 
 knfsd-down: ## Stops the virtual machine that knfsd started.
 	@tests/bed/knfsd/down
+
+test-ceph: root ready-ceph ## Runs the tests with CephFS, on a Ceph cluster of their own; PARTS (all), see tests/bed/ceph/suite.
+	@tests/bed/install test
+	$(call first_build,$(TARGET_DIR)/debug/bindery,600)
+	@tests/bed/prepare $(CLUSTER) -- cargo test --locked --features failpoints --test integration --no-run
+	@tests/bed/ceph/with tests/bed/ceph/suite $(PARTS)
+
+ceph: root ready-ceph ## Starts the Ceph cluster of test-ceph and leaves it running: its monitor is 127.0.0.31.
+	@tests/bed/ceph/up
+
+ceph-down: ## Stops the Ceph cluster that ceph started.
+	@tests/bed/ceph/down
 
 test-node: root ready-node ## Runs the tests of pods, on a real kubelet in a virtual machine.
 	@tests/bed/prepare $(CLUSTER) kube-scheduler kubelet -- cargo test --locked --features failpoints --test node --no-run
@@ -167,6 +179,10 @@ ready-image:
 # Installs the packages that build and run the virtual machine with Linux's NFS server.
 ready-knfsd:
 	@tests/bed/install knfsd
+
+# Installs the packages that run a Ceph cluster.
+ready-ceph:
+	@tests/bed/install ceph
 
 # Installs the packages that run a cluster and the virtual machine of a node.
 ready-node:

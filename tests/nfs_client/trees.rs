@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use bindery::model::directory::NfsVersion;
 use bindery::storage::{Fault, Storage, Tree};
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use tokio::time::Instant;
 
 use super::{chmod, chown_to, client, directory, long_deadline, make};
@@ -87,13 +89,15 @@ async fn a_tree_of_many_directories_and_a_deep_one_is_removed(kind: Kind) {
     for number in 0..400 {
         fs::create_dir_all(tree.join(format!("wide-{number}/inner"))).unwrap();
     }
-    let mut deep = tree.join("deep");
-    // Deeper than the number of directories that the client remembers.
+    // Deeper than the number of directories that the client remembers. Each is made relative to the one above: with FUSE, a
+    // long path would take long.
+    let mut above = OwnedFd::from(File::open(&tree).unwrap());
     for _ in 0..1100 {
-        fs::create_dir(&deep).unwrap();
-        File::create(deep.join("file")).unwrap();
-        deep.push("d");
+        mkdirat(&above, "deep", Mode::RWXU).unwrap();
+        above = openat(&above, "deep", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        openat(&above, "file", OFlags::CREATE, Mode::RWXU).unwrap();
     }
+    drop(above);
     let removed = client
         .remove_tree(&server.share("/export"), &directory("tree"), long_deadline())
         .await;
