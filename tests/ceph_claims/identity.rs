@@ -1,11 +1,14 @@
 //! How Bindery recognizes directories that Ganesha exports from `CephFS`.
 
+use std::time::Duration;
+
 use bindery::model::identity::Identity;
-use bindery::storage::Storage;
+use bindery::storage::{Existing, Storage};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Claims, Way};
-use crate::support::directories::{directory, long_deadline};
+use crate::support::directories::{directory, long_deadline, mode};
 use crate::support::kind::client_as;
 use crate::support::nfs::{Ganesha, new_fsid};
 use crate::support::scene::volume_name;
@@ -67,4 +70,25 @@ async fn after_a_late_filesystem_id_cleanup_waits_and_the_command_in_the_event_l
     claims.scene.until_gone(&volume).await;
     assert!(!claims.place(&volume).exists());
     claims.bindery.unregister().await;
+}
+
+/// Ganesha tells its host name to Ceph. Ceph ends the sessions of an earlier client of that name at once, and otherwise only
+/// when they time out: until then, calls for what the killed server had open wait.
+#[tokio::test]
+#[ignore = "make test-ceph runs it with a Ceph cluster"]
+async fn a_killed_server_that_starts_again_with_its_host_name_serves_at_once() {
+    let mut server = Ganesha::start_ceph();
+    let (client, share) = (client_as(0), server.share("/export"));
+    let make = async |name: &str| {
+        let (made, at) = (directory(name), Instant::now() + Duration::from_secs(10));
+        client
+            .make(&share, &made, mode(0o777), Existing::SetAttributes, at)
+            .await
+    };
+    assert!(make("before").await.unwrap().new);
+    for round in 0..3 {
+        server.kill();
+        server.restart();
+        assert!(make(&format!("after-{round}")).await.unwrap().new);
+    }
 }

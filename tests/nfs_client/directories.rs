@@ -190,8 +190,10 @@ async fn the_nearest_existing_ancestor_is_found(kind: Kind) {
         async move { client.above(share, &directory(path), long_deadline()).await }
     };
     let number = |path: &str| fs::metadata(server.export_dir().join(path)).unwrap().ino();
+    // The root of every mount with ceph-fuse has this number.
+    let root = if kind == Kind::CephMounted { 1 } else { number("") };
     for path in ["a", "a/b", "a/b/c/d"] {
-        assert_eq!(above(path).await.unwrap().identity.fileid, number(""), "{path}");
+        assert_eq!(above(path).await.unwrap().identity.fileid, root, "{path}");
     }
     let made = make(&client, &share, "a/b").await.unwrap().identity;
     for path in ["a/b/c", "a/b/c/d/e"] {

@@ -20,7 +20,7 @@ use crate::support::kind::{CHANGED_PORT, Kind, Server, test_for};
 use crate::support::nfs::Ganesha;
 use crate::support::wait::{scaled, slowness};
 
-test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3, ceph, ceph_v4_1, ceph_v3] {
+test_for!([v4, v4_1, v3, knfsd, knfsd_v4_1, knfsd_v3, ceph, ceph_v4_1] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
     parallel_tree_removals_do_not_block_a_make,
@@ -45,8 +45,31 @@ test_for!([embedded] {
     removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
 });
 
+// On CephFS, a path of 1,100 names that is looked up name by name again and again takes minutes. With version 3, so do 3,000
+// files: after each REMOVE, Ganesha reads the attributes of the directory, and Ceph answers when the removal is on its disk.
+test_for!([ceph_v3] {
+    parallel_tree_removals_do_not_block_a_make,
+    symlinks_in_a_tree_are_removed_and_their_targets_are_kept,
+    names_that_are_not_utf8_are_removed,
+    directories_without_permissions_are_removed_by_their_owner,
+    directories_of_other_users_are_kept_and_reported,
+    a_tree_of_another_user_is_kept_and_reported,
+    a_removal_that_hits_its_deadline_continues_in_the_next_call,
+    ; on_threads:
+    removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
+});
+
 // With a mount, the tests are root.
-test_for!([mounted, ceph_mounted] {
+test_for!([ceph_mounted] {
+    a_tree_of_three_thousand_files_is_removed,
+    symlinks_in_a_tree_are_removed_and_their_targets_are_kept,
+    names_that_are_not_utf8_are_removed,
+    a_removal_that_hits_its_deadline_continues_in_the_next_call,
+    ; on_threads:
+    removal_of_a_growing_tree_ends_at_the_deadline_and_later_succeeds,
+});
+
+test_for!([mounted] {
     a_tree_of_three_thousand_files_is_removed,
     a_tree_of_many_directories_and_a_deep_one_is_removed,
     symlinks_in_a_tree_are_removed_and_their_targets_are_kept,
