@@ -1,6 +1,7 @@
 //! Volumes that nodes mount natively, with keys that may do nothing else.
 
 use std::fs;
+use std::io::ErrorKind;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -76,6 +77,10 @@ async fn the_keys_of_bindery_and_of_the_nodes_reach_only_the_share_and_only_bind
         assert!(refused.contains("Permission denied"), "{refused}");
     }
     let share = ceph::mount("client.bindery", SHARES).unwrap();
+    for mount in [&node, &share] {
+        let refused = fs::create_dir(mount.path().join(".snap/monday")).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "{refused}");
+    }
     let directory = claims.root.strip_prefix(SHARES).unwrap().trim_start_matches('/');
     let directory = share
         .path()
