@@ -116,12 +116,6 @@ impl Claims {
         )
     }
 
-    /// Returns the directory of a volume, as the administrator of Ceph sees it on this machine.
-    fn place(&self, volume: &PersistentVolume) -> PathBuf {
-        let csi = volume.spec.as_ref().unwrap().csi.as_ref().unwrap();
-        on_this_machine(&csi.volume_attributes.as_ref().unwrap()["rootPath"])
-    }
-
     /// Returns a path below the share, as the administrator of Ceph sees it on this machine.
     fn below(&self, path: &str) -> PathBuf {
         on_this_machine(&self.root).join(path)
@@ -138,4 +132,10 @@ fn set_attribute(directory: &std::path::Path, name: &str, value: &str) -> Result
     } else {
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
+}
+
+/// Returns the directory of a volume, as the administrator of Ceph sees it on this machine.
+fn place(volume: &PersistentVolume) -> PathBuf {
+    let csi = volume.spec.as_ref().unwrap().csi.as_ref().unwrap();
+    on_this_machine(&csi.volume_attributes.as_ref().unwrap()["rootPath"])
 }

@@ -7,7 +7,7 @@ use bindery::storage::{Existing, Storage};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Claims, Way};
+use super::{Claims, Way, place};
 use crate::support::directories::{directory, long_deadline, mode};
 use crate::support::kind::client_as;
 use crate::support::nfs::{Ganesha, new_fsid};
@@ -63,12 +63,12 @@ async fn after_a_late_filesystem_id_cleanup_waits_and_the_command_in_the_event_l
     assert!(message.contains(cause), "{message}");
     let command = format!("kubectl annotate pv {name} bindery.dev/directory-id- bindery.dev/share-id-");
     assert!(message.contains(&command), "{message}");
-    assert!(claims.place(&volume).exists());
+    assert!(place(&volume).exists());
     let removed = json!({"bindery.dev/directory-id": Value::Null, "bindery.dev/share-id": Value::Null});
     let patch = json!({"metadata": {"annotations": removed}});
     claims.scene.patch_volume(name, patch).await;
     claims.scene.until_gone(&volume).await;
-    assert!(!claims.place(&volume).exists());
+    assert!(!place(&volume).exists());
     claims.bindery.unregister().await;
 }
 

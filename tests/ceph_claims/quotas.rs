@@ -7,7 +7,7 @@ use bindery::storage::{Space, Storage};
 use rustix::fs::statvfs;
 use serde_json::json;
 
-use super::{Claims, WAYS, Way, set_attribute};
+use super::{Claims, WAYS, Way, place, set_attribute};
 use crate::support::directories::long_deadline;
 use crate::support::kind::Kind;
 use crate::support::wait::eventually;
@@ -24,7 +24,7 @@ async fn a_volume_below_a_directory_with_a_quota_is_archived_and_deleted() {
             let annotations = json!({"bindery.dev/on-delete": on_delete});
             let claim = scene.claim_with(name, json!({"metadata": {"annotations": annotations}}));
             let (_, volume) = scene.bound(claim).await;
-            let directory = claims.place(&volume);
+            let directory = place(&volume);
             fs::write(directory.join("file"), vec![1; 1 << 20]).unwrap();
             // The namespace has 16 MB, and the volume 8 MB of them.
             set_attribute(directory.parent().unwrap(), "ceph.quota.max_bytes", "16777216").unwrap();
@@ -46,7 +46,7 @@ async fn a_volume_below_a_directory_with_a_quota_is_archived_and_deleted() {
 async fn a_node_sees_the_quota_of_a_directory_as_the_size_of_the_volume() {
     let claims = Claims::with(Way::Nfs, json!({})).await;
     let (_, volume) = claims.scene.bound(claims.scene.claim("data")).await;
-    set_attribute(&claims.place(&volume), "ceph.quota.max_bytes", "67108864").unwrap();
+    set_attribute(&place(&volume), "ceph.quota.max_bytes", "67108864").unwrap();
     let node = claims.mount_on_node(&volume).await.unwrap();
     let size = statvfs(node.path()).unwrap();
     assert_eq!(size.f_blocks * size.f_frsize, 67_108_864);

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{Claims, WAYS};
+use super::{Claims, WAYS, place};
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn a_directory_with_snapshots_of_its_own_stays_until_they_are_removed() {
     for way in WAYS {
         let claims = Claims::with(way, json!({"onDelete": "delete"})).await;
         let (_, volume) = claims.scene.bound(claims.scene.claim("data")).await;
-        let directory = claims.place(&volume);
+        let directory = place(&volume);
         fs::write(directory.join("file"), "content").unwrap();
         fs::create_dir(directory.join(".snap/monday")).unwrap();
         claims.scene.delete("data").await;
@@ -42,7 +42,7 @@ async fn a_snapshot_of_the_share_does_not_stop_cleanup_and_keeps_the_content() {
     for way in WAYS {
         let claims = Claims::with(way, json!({"onDelete": "delete"})).await;
         let (_, volume) = claims.scene.bound(claims.scene.claim("data")).await;
-        let directory = claims.place(&volume);
+        let directory = place(&volume);
         fs::write(directory.join("file"), "content").unwrap();
         let snapshot = claims.below(".snap/monday");
         fs::create_dir(&snapshot).unwrap();
