@@ -2,14 +2,17 @@
 //! quota. A mount of a directory with a quota shows the quota as its size.
 
 use std::fs;
+use std::path::Path;
 
-use bindery::storage::{Space, Storage};
-use rustix::fs::statvfs;
+use bindery::storage::Storage;
+use rustix::fs::{getxattr, statvfs};
 use serde_json::json;
 
 use super::{Claims, WAYS, Way, place, set_attribute};
+use crate::expansion::{request_size, until_size};
 use crate::support::directories::long_deadline;
 use crate::support::kind::Kind;
+use crate::support::scene::annotation;
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -62,6 +65,32 @@ async fn a_node_sees_the_quota_of_a_directory_as_the_size_of_the_volume() {
     claims.bindery.unregister().await;
 }
 
+#[tokio::test]
+#[ignore = "make test-ceph runs it with a Ceph cluster"]
+async fn a_class_limits_the_directory_of_a_claim_and_a_larger_request_raises_the_limit() {
+    let claims = Claims::with(Way::Mount, json!({})).await;
+    let scene = &claims.scene;
+    let class = format!("{}-limited", scene.name);
+    let parameters = json!({"server": "nas", "share": "/export", "sizeLimit": "set"});
+    let fields = json!({"parameters": parameters, "allowVolumeExpansion": true});
+    scene.class(&class, fields).await;
+    let claim = scene.claim_with("data", json!({"spec": {"storageClassName": class}}));
+    let (_, volume) = scene.bound(claim).await;
+    let directory = claims.below(annotation(&volume, "sub-dir").unwrap());
+    assert_eq!(limit(&directory), "1073741824");
+    request_size(scene, "data", "2Gi").await.unwrap();
+    until_size(scene, "data", "2Gi").await;
+    assert_eq!(limit(&directory), "2147483648");
+    claims.bindery.unregister().await;
+}
+
+/// Returns the attribute of a directory with its limit.
+fn limit(directory: &Path) -> String {
+    let mut value = [0; 32];
+    let length = getxattr(directory, "ceph.quota.max_bytes", &mut value).unwrap();
+    String::from_utf8_lossy(&value[..length]).into_owned()
+}
+
 /// Without a quota, the size is that of the whole file system. The cluster of these tests does not know it: it has no manager.
 #[tokio::test]
 #[ignore = "make test-ceph runs it with a Ceph cluster"]
@@ -69,15 +98,11 @@ async fn the_space_of_a_share_with_a_quota_is_that_of_the_quota() {
     for kind in [Kind::Ceph, Kind::CephMinor1, Kind::CephV3, Kind::CephMounted] {
         let (server, client) = kind.start();
         set_attribute(&server.export_dir(), "ceph.quota.max_bytes", "67108864").unwrap();
-        let quota = Space {
-            total: 67_108_864,
-            available: 67_108_864,
-        };
         let share = server.share("/export");
         // The server learns of the quota when it next asks Ceph.
         eventually("the space is that of the quota", async || {
-            let space = client.space(&share, long_deadline()).await;
-            (space == Ok(Some(quota))).then_some(())
+            let space = client.space(&share, None, long_deadline()).await.ok()??;
+            ((space.total, space.available) == (67_108_864, 67_108_864)).then_some(())
         })
         .await;
     }

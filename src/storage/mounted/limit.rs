@@ -2,15 +2,16 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use rustix::fs::{XattrFlags, fstatfs, getxattr, setxattr};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::io::Errno;
 
 use super::thread::Caller;
 use crate::storage::ExistingLimit;
 use crate::storage::status::Status;
 
-/// The kind of file system (statfs) of a `CephFS` mount.
-const CEPHFS: u32 = 0x00c3_6400;
+/// An attribute that each directory of `CephFS` has, mounted by the kernel or by ceph-fuse. The kind of file system (statfs)
+/// would tell only the first of them.
+const OF_CEPHFS: &str = "ceph.dir.entries";
 /// The attribute. 0, or no attribute, is no limit.
 const MAX_BYTES: &str = "ceph.quota.max_bytes";
 
@@ -21,18 +22,14 @@ pub(super) fn limit_size(
     bytes: u64,
     existing: ExistingLimit,
 ) -> Result<(), Status> {
-    #[allow(
-        clippy::cast_sign_loss,
-        clippy::cast_possible_truncation,
-        reason = "a magic number of 32 bits"
-    )]
-    let kind = fstatfs(&directory)?.f_type as u32;
-    if kind != CEPHFS {
-        return Err(Status::NOTSUPP);
-    }
     // The descriptor is only a path (`O_PATH`), which the calls for descriptors do not accept.
     let path = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
     let mut value = [0; 32];
+    match getxattr(&path, OF_CEPHFS, &mut value) {
+        Ok(_) => {}
+        Err(Errno::NODATA | Errno::NOTSUP | Errno::INVAL) => return Err(Status::NOTSUPP),
+        Err(error) => return Err(error.into()),
+    }
     let now = match getxattr(&path, MAX_BYTES, &mut value) {
         Ok(length) => read(&value[..length.min(value.len())]),
         Err(Errno::NODATA) => 0,
