@@ -146,8 +146,12 @@ async fn kubernetes_refuses_what_the_class_or_a_quota_does_not_allow() {
         "{message}"
     );
 
-    change_class(&scene, expandable()).await;
     scene.set_quota("requests.storage", "3Gi").await;
+    let large = json!({"spec": {"resources": {"requests": {"storage": "5Gi"}}}});
+    scene
+        .until_refused(scene.claim_with("large", large), "exceeded quota")
+        .await;
+    change_class(&scene, expandable()).await;
     let message = eventually("the API server knows the class", async || {
         let message = refused(&scene, "data", "5Gi").await;
         message.contains("exceeded quota").then_some(message)
