@@ -95,23 +95,18 @@ impl Class {
         };
         let namespace_overrides = overrides(Key::NamespaceOverrides, &Key::NAMESPACE_DEFAULT);
         let claim_overrides = overrides(Key::ClaimOverrides, &[]);
+        let overrides = [&namespace_overrides[..], &claim_overrides[..]].concat();
         // The other provisioner accepted these values, so they must not prevent the takeover of its volumes.
         let mut add = |error: Option<Invalid>| match error {
             Some(error) if legacy => warnings.push(error.0),
             error => invalid.extend(error),
         };
         add(settings.template_error(&written));
-        add(incomplete_csi(
-            &settings,
-            &[&namespace_overrides[..], &claim_overrides[..]].concat(),
-        ));
+        add(incomplete_csi(&settings, &overrides));
         add(open_group(&settings));
-        add(unused_retention(
-            &settings,
-            &[&namespace_overrides[..], &claim_overrides[..]].concat(),
-        ));
+        add(unused_retention(&settings, &overrides));
         let mut unset = unset(parameters, defaults);
-        unset.extend(impossible_expansion(class, &settings));
+        unset.extend(impossible_expansion(class, &settings, &overrides));
         let share = share(parameters, defaults, &mut invalid);
         let reclaim = class.reclaim_policy.as_deref().unwrap_or("Delete");
         let reclaim = reclaim.parse::<Reclaim>().map_err(|allowed| {
@@ -229,9 +224,10 @@ fn incomplete_csi(settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
 }
 
 /// The error of a class whose volumes the resizer of their driver would try to expand, in vain.
-fn impossible_expansion(class: &StorageClass, settings: &Settings) -> Option<Invalid> {
-    let is_cephfs = settings.source == Some(SourceKind::Csi) && settings.driver == Some(CsiDriver::CephFs);
-    (is_cephfs && class.allow_volume_expansion == Some(true)).then(|| {
+fn impossible_expansion(class: &StorageClass, settings: &Settings, overrides: &[Key]) -> Option<Invalid> {
+    let is_csi = settings.source == Some(SourceKind::Csi) || overrides.contains(&Key::VolumeSource);
+    let is_cephfs = settings.driver == Some(CsiDriver::CephFs) || overrides.contains(&Key::CsiDriver);
+    (is_csi && is_cephfs && class.allow_volume_expansion == Some(true)).then(|| {
         Invalid(format!(
             "allowVolumeExpansion is true, but ceph-csi cannot expand a volume that it did not create, and its csi-resizer \
              would report errors for claims with {}; set allowVolumeExpansion: false",

@@ -76,6 +76,13 @@ fn csi_parameters_are_complete_and_have_an_effect() {
          cephfs.csi.ceph.com; csiDriver is set, but the kubelet mounts the volumes, because volumeSource is not csi; set it, \
          or remove csiDriver"
     );
+    assert_eq!(
+        error(json!({"volumeSource": "csi", "csiAttribute/Share": "/a", "csiAttribute/share": "/b"})),
+        "csiAttribute/share is set twice, with different case, and csi-driver-nfs ignores case; remove one"
+    );
+    let overridable = json!({"volumeSource": "csi", "namespaceOverrides": "csiDriver"});
+    let expandable = read(json!({"allowVolumeExpansion": true, "parameters": overridable}));
+    assert!(expandable.unwrap_err().starts_with("allowVolumeExpansion is true, "));
     read(json!({"parameters": {"csiDriver": "nfs.csi.k8s.io", "namespaceOverrides": "volumeSource"}})).unwrap();
     let expandable = read(json!({"allowVolumeExpansion": true, "parameters": {
         "volumeSource": "csi", "csiDriver": "cephfs.csi.ceph.com", "csiAttribute/clusterID": "c", "csiAttribute/fsName": "f",

@@ -46,6 +46,10 @@ pub fn use_existing(volume: &Volume, new: &NewVolume, installation: &Installatio
         _ if volume.deleting => releasing("which is being cleaned up"),
         _ if volume.is_unclaimed_for(&new.claim.0, &new.claim.1) && new.is_at(volume) => Ok(UseExisting::Again),
         Some((_, Some(names::UNBOUND_UID))) => releasing("which is being created or removed"),
+        // Its source, `spec.nfs` or `spec.csi`, cannot be changed.
+        _ if volume.is_unclaimed_for(&new.claim.0, &new.claim.1) => {
+            releasing("which an earlier request for this claim made with other parameters, and which is removed soon")
+        }
         _ if volume.phase == Phase::Released && volume.reclaim == Reclaim::Delete => {
             releasing("whose claim was just deleted")
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::directory::{Directory, Share};
 use crate::model::location::Location;
 use crate::model::volume::{Origin, first_overlap};
+use crate::model::volume_source::{CsiSource, VolumeSource};
 use crate::policy::fixtures::{installation, new_volume as new};
 
 /// The result for a new claim of the same directory; `change` alters the existing volume.
@@ -41,6 +42,25 @@ fn a_volume_with_another_directory_is_not_used_again() {
         record.share = Share::parse("nas2", "/export").unwrap();
     };
     assert!(use_changed(on_another_server).is_err());
+}
+
+#[test]
+fn a_claim_waits_until_its_volume_with_another_source_is_removed() {
+    let csi = CsiSource {
+        driver: "nfs.csi.k8s.io".to_owned(),
+        attributes: std::collections::BTreeMap::new(),
+        node_stage_secret: None,
+        node_publish_secret: None,
+    };
+    let change = |volume: &mut Volume| volume.record.as_mut().unwrap().source = VolumeSource::Csi(Box::new(csi));
+    let Err(Conflict::Releasing(why)) = use_changed(change) else {
+        panic!("it holds no data");
+    };
+    assert_eq!(
+        why,
+        "directory shared of share nas1:/export belongs to volume pvc-shared, which an earlier request for this claim made \
+         with other parameters, and which is removed soon"
+    );
 }
 
 #[test]

@@ -57,6 +57,13 @@ impl CsiSettings {
                     "{name}: write the name of an attribute after {ATTRIBUTE}; names that begin with {} are of Bindery",
                     names::PREFIX
                 )));
+            } else if attributes
+                .keys()
+                .any(|known: &String| known.eq_ignore_ascii_case(attribute))
+            {
+                invalid.push(Invalid(format!(
+                    "{name} is set twice, with different case, and csi-driver-nfs ignores case; remove one"
+                )));
             } else if let Err(error) = expand(value, &ATTRIBUTE_TOKENS.map(|token| (token, ""))) {
                 invalid.push(Invalid::value(name, value, &error));
             } else {

@@ -4,9 +4,10 @@
 //! attributes of the volume, which cannot be changed, and the policy from its id: csi-driver-nfs writes
 //! `<server>#<share>#<directory>#<volume>#<onDelete>`.
 
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolume};
 use kube::ResourceExt;
 
+use super::key::Key;
 use super::taken_over::TakenOver;
 use crate::model::choices::CsiDriver;
 use crate::model::directory::{Directory, NfsVersion, Share};
@@ -23,8 +24,8 @@ const PROVISIONER_FINALIZER: &str = "external-provisioner.volume.kubernetes.io/f
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverVolume {
     location: Option<DriverLocation>,
-    /// The policy in its id.
-    on_delete_of_id: String,
+    /// The policy in its id, or else in its attributes.
+    on_delete_of_driver: String,
     /// The policy that an administrator wrote on it before the takeover.
     on_delete: Option<String>,
     nfs_version: Option<String>,
@@ -51,7 +52,7 @@ impl DriverVolume {
             && !["", names::UNBOUND_UID].contains(&claim);
         (is_wanted && is_of_driver).then(|| Self {
             location: DriverLocation::read(csi),
-            on_delete_of_id: csi.volume_handle.split('#').nth(4).unwrap_or_default().to_owned(),
+            on_delete_of_driver: on_delete(csi),
             on_delete: annotations.get(volume_annotation::ON_DELETE).cloned(),
             nfs_version: annotations.get(volume_annotation::NFS_VERSION).cloned(),
             finalizers: meta.finalizers.clone().unwrap_or_default(),
@@ -84,8 +85,8 @@ impl DriverVolume {
             Some(written) => written
                 .parse()
                 .map_err(|error| Invalid::value(volume_annotation::ON_DELETE, written, &error).to_string())?,
-            // The driver compares without case. An id of an older driver has no policy.
-            None => self.on_delete_of_id.to_lowercase().parse().unwrap_or(OnDelete::Archive),
+            // Without either, the policy is the default of the driver, which a flag of the driver sets.
+            None => self.on_delete_of_driver.parse().unwrap_or(OnDelete::Archive),
         };
         let others = self.finalizers.iter().filter(|held| *held != PROVISIONER_FINALIZER);
         Ok(TakenOver {
@@ -96,6 +97,16 @@ impl DriverVolume {
             finalizers: others.cloned().collect(),
         })
     }
+}
+
+/// The policy of the driver, in lower case: the driver ignores case. It writes only `retain` and `archive` into the id of a
+/// volume. All parameters of the class are attributes of the volume.
+fn on_delete(csi: &CSIPersistentVolumeSource) -> String {
+    let of_id = csi.volume_handle.split('#').nth(4).filter(|text| !text.is_empty());
+    let attributes = csi.volume_attributes.iter().flatten();
+    let mut of_class = attributes.filter(|(name, _)| name.eq_ignore_ascii_case(Key::OnDelete.as_str()));
+    let written = of_id.or_else(|| of_class.next().map(|(_, value)| value.as_str()));
+    written.unwrap_or_default().to_lowercase()
 }
 
 /// Whether an administrator has asked for the takeover of this volume.

@@ -22,9 +22,9 @@ fn volume() -> Value {
             "claimRef": {"namespace": "team-a", "name": "data", "uid": "1"},
             "csi": {
                 "driver": "nfs.csi.k8s.io",
-                "volumeHandle": "nas1#export/volumes#team-a/data#pvc-1#delete",
+                "volumeHandle": "nas1#export/volumes#team-a/data#pvc-1#",
                 "volumeAttributes": {
-                    "server": "nas1", "share": "/export/volumes", "subdir": "team-a/data",
+                    "server": "nas1", "share": "/export/volumes", "subdir": "team-a/data", "onDelete": "Delete",
                     "csi.storage.k8s.io/pv/name": "pvc-1", "storage.kubernetes.io/csiProvisionerIdentity": "1-nfs.csi.k8s.io",
                 },
             },
@@ -108,17 +108,25 @@ fn the_attributes_protect_the_directory_of_a_volume_that_was_taken_over() {
 }
 
 #[test]
-fn the_policy_is_that_of_the_annotation_or_of_the_id_or_else_archive() {
+fn the_policy_is_that_of_the_annotation_or_the_id_or_the_class_or_else_archive() {
     let with_id = |id: &str| taken(|volume| volume["spec"]["csi"]["volumeHandle"] = json!(id)).on_delete;
     assert_eq!(with_id("nas1#export#data#pvc-1#Retain"), OnDelete::Retain);
     assert_eq!(with_id("nas1#export#data#pvc-1#archive"), OnDelete::Archive);
+    assert_eq!(with_id("nas1#export#data#pvc-1#"), OnDelete::Delete, "of the class");
+    let without = |id: &str| {
+        taken(|volume| {
+            volume["spec"]["csi"]["volumeHandle"] = json!(id);
+            attributes(volume).as_object_mut().unwrap().remove("onDelete");
+        })
+        .on_delete
+    };
     assert_eq!(
-        with_id("nas1#export#data#pvc-1#"),
+        without("nas1#export#data#pvc-1#"),
         OnDelete::Archive,
         "the driver's default is not known"
     );
     assert_eq!(
-        with_id("nas1/export/pvc-1"),
+        without("nas1/export/pvc-1"),
         OnDelete::Archive,
         "an id of an old driver"
     );

@@ -29,6 +29,16 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<Option<
     if !may_take_over(ctx, volume) {
         return Ok(None);
     }
+    // This comes before any other request, because thousands of volumes may wait here.
+    if let Some(running) = leader.other_controller.running(&ctx.cluster.client).await? {
+        let note = format!(
+            "Bindery does not take this volume over while the controller of csi-driver-nfs runs, because both might delete \
+             its directory (Lease {}/nfs-csi-k8s-io is held): scale that Deployment to 0 replicas; the nodes do not need it",
+            running.namespace
+        );
+        ctx.events.warn(volume.read(), reason::NOT_TAKEN_OVER, note);
+        return Ok(Some(Action::requeue(running.look_again.min(LONGEST_PAUSE))));
+    }
     // The cache does not keep all fields.
     let Some(volume) = ctx.persistent_volumes().get_opt(&volume.name_any()).await? else {
         return Ok(Some(Action::await_change()));
@@ -38,15 +48,6 @@ pub async fn take_over(leader: &Leader, volume: &CachedVolume) -> Result<Option<
     };
     let taken = old.take_over().map_err(Error::NotTakenOver)?;
     let volume = Volume::read(&volume);
-    if let Some(running) = leader.other_controller.running(&ctx.cluster.client).await? {
-        let note = format!(
-            "Bindery does not take this volume over while the controller of csi-driver-nfs runs, because both might delete \
-             its directory (Lease {}/nfs-csi-k8s-io is held): scale that Deployment to 0 replicas; the nodes do not need it",
-            running.namespace
-        );
-        ctx.events.warn(&volume, reason::NOT_TAKEN_OVER, note);
-        return Ok(Some(Action::requeue(running.look_again.min(LONGEST_PAUSE))));
-    }
     leader.may_act()?;
     patch::merge(&ctx.persistent_volumes(), &volume, taken.patch(&ctx.installation)).await?;
     tracing::info!(share = %taken.share, directory = %taken.directory, on_delete = %taken.on_delete, "took the volume over");
