@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::context::Context;
 use super::error::Error;
 use super::leader::Leader;
 use super::leader::backoff::FIRST_PAUSE;
@@ -26,8 +27,10 @@ use super::size_limit::limit_size;
 use crate::cluster::cache::{CachedClaim, CachedVolume};
 use crate::cluster::patch::{self, set, test};
 use crate::failpoints::{self, Point};
+use crate::model::choices::SizeLimit;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::names::reason;
+use crate::model::volume::Volume;
 use crate::policy::expansion::{Expansion, may_expand, next};
 
 /// The number of claims that are expanded at once.
@@ -94,12 +97,7 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
     let size = match next(&claim, &volume) {
         Expansion::Done => return Ok(()),
         Expansion::Volume(size) => {
-            // The limit comes first, so that a claim never shows a size that its files cannot have.
-            if let Ok(record) = &volume.record
-                && let Some(identity) = record.identity
-            {
-                limit_size(ctx, record, Some(&size), identity).await?;
-            }
+            raise_limit(ctx, &volume, &size).await?;
             let before = volume.capacity.as_ref().map(|size| &size.written);
             let operations = vec![
                 patch::test_uid(&volume),
@@ -110,7 +108,11 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
             failpoints::point(Point::VolumeExpanded);
             size
         }
-        Expansion::Claim(size) => size,
+        // Another program, such as csi-resizer, may have written the size of the volume.
+        Expansion::Claim(size) => {
+            raise_limit(ctx, &volume, &size).await?;
+            size
+        }
     };
     let status = with_capacity(&object, &size);
     claims
@@ -118,12 +120,29 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
         .await?;
     ctx.metrics.step("expanded");
     let before = claim.capacity.as_ref().map_or("no size", |before| &before.written);
+    let is_limited = volume
+        .record
+        .as_ref()
+        .is_ok_and(|record| record.size_limit == SizeLimit::Set);
+    let enforced = if is_limited { "" } else { ". NFS does not enforce sizes" };
     let note = format!(
-        "the size of this claim and of volume {volume_name} was raised from {before} to {}. NFS does not enforce sizes",
+        "the size of this claim and of volume {volume_name} was raised from {before} to {}{enforced}",
         size.written
     );
     ctx.events.normal(&claim, reason::RESIZED, note);
     Ok(())
+}
+
+/// Raises the limit of the directory, if Bindery sets it. This comes before the size is written, so that a claim never shows a
+/// size that its files cannot have.
+async fn raise_limit(ctx: &Context, volume: &Volume, size: &Bytes) -> Result<(), Error> {
+    match &volume.record {
+        Ok(record) => match record.identity {
+            Some(identity) => limit_size(ctx, record, Some(size), identity).await,
+            None => Ok(()),
+        },
+        Err(_) => Ok(()),
+    }
 }
 
 /// Returns a merge patch for this version of a claim. It writes the size to the status, and removes the conditions that

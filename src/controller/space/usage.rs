@@ -3,7 +3,7 @@
 //! For each server one tree is measured at a time, the one that waits longest first. The result is written to the object as
 //! an annotation, so that it survives this process. A measurement that fails is tried again later; the old result stays.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ pub async fn run(leader: &Leader) {
     let mut schedule = Schedule::default();
     let mut rates: HashMap<String, ServerRate> = HashMap::new();
     let mut waiting: HashMap<String, VecDeque<Target>> = HashMap::new();
-    let mut busy: HashSet<String> = HashSet::new();
+    // The tree that is measured on each server.
+    let mut busy: HashMap<String, Owner> = HashMap::new();
     let mut running: FuturesUnordered<BoxFuture<'_, (Target, bool)>> = FuturesUnordered::new();
     let mut next_look = pin!(sleep_until(Instant::now()));
     loop {
@@ -57,7 +58,8 @@ pub async fn run(leader: &Leader) {
             () = &mut next_look => {
                 totals::report(leader);
                 waiting.clear();
-                for target in schedule.due(leader, Timestamp::now()) {
+                let due = schedule.due(leader, Timestamp::now()).into_iter();
+                for target in due.filter(|target| !busy.values().any(|owner| *owner == target.owner)) {
                     waiting.entry(target.share.server().to_owned()).or_default().push_back(target);
                 }
                 next_look.as_mut().reset(Instant::now() + interval.min(LOOK));
@@ -68,14 +70,14 @@ pub async fn run(leader: &Leader) {
             }
         }
         for (server, targets) in &mut waiting {
-            if busy.contains(server) {
+            if busy.contains_key(server) {
                 continue;
             }
             let Some(target) = targets.pop_front() else { continue };
             let rate = rates
                 .entry(server.clone())
                 .or_insert_with(|| ServerRate::new(leader.ctx.options.usage_rate));
-            busy.insert(server.clone());
+            busy.insert(server.clone(), target.owner.clone());
             running.push(measure(leader, target, rate.clone()).boxed());
         }
     }
