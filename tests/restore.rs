@@ -7,6 +7,7 @@ mod refusals;
 mod rights;
 mod servers;
 mod undone;
+mod waiting;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;

@@ -138,7 +138,7 @@ async fn check_archive(
         if is_of_volume(leader, &volume, share, place, name).await? {
             return Ok(());
         }
-        if kept::is_kept_by_object(leader, share, name).await? {
+        if kept::is_still_needed(leader, share, name).await? {
             return Ok(());
         }
         let is_in_trash = expire(leader, share, place).await?;

@@ -196,8 +196,10 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
             record.share, class.name, class.share
         ));
     }
+    // A claim that exists may have waited for its server. While it waits, its archive is not removed.
+    let has_waited = !claim.uid.is_empty();
     let has_expired = record.expires().is_some_and(|until| until <= facts.now);
-    if has_expired && !is_its_own && !is_kept(archive.keep_until(), facts.now) {
+    if has_expired && !is_its_own && !has_waited && !is_kept(archive.keep_until(), facts.now) {
         let until = record.expires().map(|until| until.to_string()).unwrap_or_default();
         return Err(format!("Archive {name} expired at {until}, and is being removed"));
     }

@@ -14,7 +14,7 @@ use crate::cluster::archives::Marked;
 use crate::failpoints::{self, Point};
 use crate::model::archive::ArchiveRestoration;
 use crate::model::attributes::Attributes;
-use crate::model::choices::RestoreAttributes;
+use crate::model::choices::{RestoreAttributes, SizeLimit};
 use crate::model::directory::{Directory, Share};
 use crate::model::location::Location;
 use crate::model::share_id::ShareId;
@@ -202,7 +202,25 @@ impl Provisioner {
                 .await?;
         }
         let to = RestoreTo::of_new(new, archive);
-        self.restore(&to, Mark::Required, deadline).await
+        let mode = self.restore(&to, Mark::Required, deadline).await?;
+        self.limit_restored(new, deadline).await?;
+        Ok(mode)
+    }
+
+    /// Limits the size of the directory, or checks that the server does, as the class requires.
+    async fn limit_restored(&self, new: &NewVolume, deadline: Instant) -> Result<(), Error> {
+        if new.size_limit == SizeLimit::Ignore {
+            return Ok(());
+        }
+        // The archive may have another NFS version than the volume, with other numbers.
+        let found = self.storage.look_up(&new.share, &new.directory, deadline);
+        match self.metrics.wait("nfs", found).await? {
+            Some(found) => self.limit_size(new, Origin::Restored, found.identity, deadline).await,
+            None => Err(Error::Releasing(format!(
+                "directory {} was moved in the meantime",
+                new.directory.shown()
+            ))),
+        }
     }
 
     /// Moves the directory of an archive to the path of a volume that was written before, and sets its mode and owner if the
@@ -214,7 +232,11 @@ impl Provisioner {
             failpoints::point(Point::RestoreMarked);
             let moved = self.metrics.wait("nfs", self.move_archive(to, deadline)).await;
             failpoints::point(Point::RestoreMoved);
-            self.check_is_wanted(to, deadline).await?;
+            // If the result is not known, the volume stays as the record of a move that may still happen.
+            let is_unknown = matches!(&moved, Err(Error::Storage(error)) if error.outcome == Outcome::Unknown);
+            if !is_unknown {
+                self.check_is_wanted(to, deadline).await?;
+            }
             moved?;
         }
         if archive.attributes == RestoreAttributes::Keep {

@@ -27,11 +27,11 @@ async fn there_and_back(scene: &Scene, export: &Path) {
     until_phase(scene, &archive, ArchivePhase::Restored).await;
 }
 
-fn at(export: &Path, volume: &PersistentVolume) -> std::path::PathBuf {
+pub(super) fn at(export: &Path, volume: &PersistentVolume) -> std::path::PathBuf {
     export.join(annotation(volume, "sub-dir").unwrap())
 }
 
-async fn archived_at(scene: &Scene, export: &Path) -> Archive {
+pub(super) async fn archived_at(scene: &Scene, export: &Path) -> Archive {
     let (_, volume) = scene.bound(scene.claim("data")).await;
     write(&at(export, &volume), "data");
     scene.delete("data").await;
@@ -39,7 +39,7 @@ async fn archived_at(scene: &Scene, export: &Path) -> Archive {
     scene.until_archived("data").await
 }
 
-async fn on(bindery: &Bindery, server: &Ganesha, more: &Value) -> Scene {
+pub(super) async fn on(bindery: &Bindery, server: &Ganesha, more: &Value) -> Scene {
     let mut parameters = json!({"server": server.address().to_string(), "nfsVersion": server.version().as_str()});
     json_patch::merge(&mut parameters, more);
     Scene::of_with(&bindery.provisioner, json!({"parameters": parameters})).await

@@ -12,7 +12,8 @@ use crate::controller::error::Error;
 use crate::controller::leader::Leader;
 use crate::controller::volumes::archive_finalizer as finalizer;
 use crate::controller::volumes::archive_object;
-use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord, ArchiveRestoration, ArchiveStatus, restored_volume};
+use crate::controller::volumes::restore::restoration_of;
+use crate::model::archive::{Archive, ArchivePhase, ArchiveRecord, ArchiveStatus, restored_volume};
 use crate::model::directory::Directory;
 use crate::model::volume::Volume;
 use crate::policy::archives::is_given_up;
@@ -45,19 +46,7 @@ pub async fn follow(leader: &Leader, archive: &Archive, record: &ArchiveRecord) 
         delete(leader, archive).await?;
         return Ok(true);
     }
-    let restoration = ArchiveRestoration {
-        claim_name: volume
-            .claim
-            .as_ref()
-            .map(|claim| claim.name.clone())
-            .unwrap_or_default(),
-        directory: volume
-            .record
-            .as_ref()
-            .map(|record| record.directory.to_string())
-            .unwrap_or_default(),
-        volume_name: volume.name.clone(),
-    };
+    let restoration = restoration_of(&volume);
     let status = ArchiveStatus::of_restore(archive, restoration, !is_undecided(&volume), now);
     if archive.status.as_ref() != Some(&status) {
         write_status(&api(ctx, archive), archive, &status).await?;

@@ -36,6 +36,9 @@ pub async fn clean_up(leader: &Leader, volume: &Volume, dispose: Dispose, record
     let step = Step::new(leader, volume, record);
     let ctx = step.ctx;
     let mut tests = Vec::new();
+    if let Some(archive) = record.restored.as_ref().filter(|_| volume.had_claim()) {
+        Box::pin(restore::record_restored(step, archive)).await?;
+    }
     let report = match dispose {
         Dispose::Delete | Dispose::Archive if let Some(other) = overlap::reason_to_keep(step).await? => {
             let moved = format!("was already moved from its path: {other}. It");

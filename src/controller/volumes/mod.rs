@@ -29,7 +29,7 @@ mod other_installation;
 mod overlap;
 pub mod put_back;
 mod reconcile;
-mod restore;
+pub mod restore;
 pub mod step;
 pub mod trash_archive;
 pub mod trash_roots;

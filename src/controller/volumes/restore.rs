@@ -3,15 +3,20 @@
 //! [`crate::provision`] moves the directory before the claim is created. After a crash, or if the claim is not created, the
 //! volume says where the directory was and where it was to go.
 
+use jiff::Timestamp;
+use kube::{Api, ResourceExt};
+
 use super::file_system::{self, AtPath};
 use super::step::Step;
-use super::{live, overlap};
+use super::{archive_object, live, overlap};
+use crate::cluster::archives::write_status;
 use crate::controller::context::storage_deadline;
 use crate::controller::error::Error;
 use crate::failpoints::{self, Point};
+use crate::model::archive::{ArchivePhase, ArchiveRestoration, ArchiveStatus};
 use crate::model::choices::RestoreAttributes;
 use crate::model::identity::Identity;
-use crate::model::volume::{Origin, Restored};
+use crate::model::volume::{Origin, Restored, Volume};
 use crate::provision::{Mark, RestoreTo};
 use crate::storage::Moved;
 
@@ -43,6 +48,38 @@ pub async fn complete(step: Step<'_>, archive: &Restored) -> Result<Identity, Er
     // The volume may use another NFS version than the archive, in which the numbers differ.
     let found = ctx.look_up(&record.share, &record.directory).await?;
     found.ok_or(Error::Changed)
+}
+
+/// Returns what the object of an archive says about the volume that gets it.
+pub fn restoration_of(volume: &Volume) -> ArchiveRestoration {
+    let (claim, record) = (volume.claim.as_ref(), volume.record.as_ref().ok());
+    ArchiveRestoration {
+        claim_name: claim.map(|claim| claim.name.clone()).unwrap_or_default(),
+        directory: record.map(|record| record.directory.to_string()).unwrap_or_default(),
+        volume_name: volume.name.clone(),
+    }
+}
+
+/// Writes into the objects of an archive that a claim has got it. Without that, a directory that stays at its path after its
+/// volume is gone would be taken for one that a late request has moved there.
+pub async fn record_restored(step: Step<'_>, archive: &Restored) -> Result<(), Error> {
+    let Step {
+        leader, ctx, volume, ..
+    } = step;
+    let key = archive.key(&ctx.installation.instance);
+    let Some(key) = key.filter(|_| leader.archives.is_installed() == Some(true)) else {
+        return Ok(());
+    };
+    for object in archive_object::with_key(ctx, key).await? {
+        let is_recorded = object.status.as_ref().map(|status| status.phase) == Some(ArchivePhase::Restored);
+        if !is_recorded && archive_object::is_own(ctx, &object) {
+            let status = ArchiveStatus::of_restore(&object, restoration_of(volume), true, Timestamp::now());
+            let objects = Api::namespaced(ctx.cluster.client.clone(), &object.namespace().unwrap_or_default());
+            write_status(&objects, &object, &status).await?;
+            ctx.metrics.step("archive_restored");
+        }
+    }
+    Ok(())
 }
 
 /// Returns the origin of the directory after a claim has got the volume.

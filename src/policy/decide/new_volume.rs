@@ -54,8 +54,10 @@ pub(super) fn new_volume(
     let template = policy.template.value.clone().for_claim(&values, warnings);
     let expand = |volume: &str| template.expand(&Values { volume, ..values });
     let is_same_directory = |volume: &&Volume| {
-        let recorded = volume.record.as_ref().map(|record| (&record.share, &record.directory));
-        matches!((expand(&volume.name), recorded), (Ok(directory), Ok(recorded)) if recorded == (&share, &directory))
+        // A volume that gets an archive is for a claim that names the archive.
+        let recorded = volume.record.as_ref().ok().filter(|record| record.restored.is_none());
+        let recorded = recorded.map(|record| (&record.share, &record.directory));
+        matches!((expand(&volume.name), recorded), (Ok(directory), Some(recorded)) if recorded == (&share, &directory))
     };
     let name = match earlier.filter(is_same_directory) {
         Some(earlier) if template.is_unique() && restored.is_none() => earlier.name.clone(),

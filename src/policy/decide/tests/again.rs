@@ -3,10 +3,11 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::*;
+use crate::model::choices::RestoreAttributes;
 use crate::model::claim::Bytes;
-use crate::model::directory::{Directory, Share};
+use crate::model::directory::{Directory, NfsVersion, Share};
 use crate::model::names;
-use crate::model::volume::Phase;
+use crate::model::volume::{Phase, Restored};
 use crate::policy::fixtures::volume;
 
 /// The volume that an earlier attempt created for the same claim.
@@ -62,6 +63,28 @@ fn a_claim_moved_to_another_class_loses_its_volume() {
     });
     assert_eq!(answer.decision, Decision::Pass(Pass::OtherClass));
     assert_eq!(answer.unused, Some(Box::new(earlier())));
+}
+
+/// For example, another webhook has removed the source of the claim after the first review.
+#[test]
+fn a_volume_that_gets_an_archive_is_not_used_for_a_claim_without_one() {
+    let answer = verdict(|world| {
+        reinvoked(world);
+        let record = world.volume.as_mut().unwrap().record.as_mut().unwrap();
+        record.restored = Some(Restored {
+            namespace: "team-a".to_owned(),
+            name: "data-1".to_owned(),
+            archive: Directory::parse("data").unwrap(),
+            identity: "1.2:3".parse().unwrap(),
+            version: NfsVersion::default(),
+            attributes: RestoreAttributes::Keep,
+        });
+    });
+    assert!(
+        matches!(&answer.decision, Decision::Provision(new) if new.name == VOLUME),
+        "{answer:?}"
+    );
+    assert_eq!(answer.unused.map(|volume| volume.name).as_deref(), Some("pvc-earlier"));
 }
 
 #[test]
