@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
+use bindery::model::share_space::ShareSpace;
+use bindery::model::space::Space;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
@@ -282,13 +285,20 @@ async fn a_user_without_rights_reads_what_is_not_shown_and_why() {
 async fn the_space_that_bindery_has_measured_is_shown() {
     let scene = scene().await;
     let maps: Api<ConfigMap> = Api::namespaced(scene.client.clone(), &scene.name);
-    let share = json!({"server": "nas1", "share": "/a", "size": 4096, "available": 1024});
+    let space = Space {
+        total: 4096,
+        available: 1024,
+        files: None,
+    };
+    let hour_ago = Timestamp::now() - SignedDuration::from_mins(60);
+    let share = ShareSpace::new("nas1".to_owned(), "/a".to_owned(), Some(space), hour_ago);
     let map = json!({"metadata": {"name": "bindery-shares"}, "data": {"shares.json": json!([share]).to_string()}});
     maps.create(&PostParams::default(), &from(map)).await.unwrap();
     // The namespace of the scene stands for that of Bindery.
     let console = Console::start(&["-n", &scene.name, "--bindery-namespace", &scene.name]);
     let rows = console.data().await["shares"]["rows"].take();
-    let row = json!({"place": "nas1:/a", "volumes": 0, "size": 4096, "available": 1024, "measured": null, "why": null});
+    let row =
+        json!({"place": "nas1:/a", "volumes": 0, "size": 4096, "available": 1024, "measured": "60m", "why": null});
     assert!(rows.as_array().unwrap().contains(&row), "{rows}");
     maps.delete("bindery-shares", &DeleteParams::default()).await.unwrap();
 }

@@ -109,7 +109,7 @@ async fn a_user_who_may_read_one_archive_gets_this_one_and_no_list() {
 async fn server_side_apply_by_a_user_who_may_not_create_claims_moves_nothing() {
     let scene = Scene::new().await;
     let archive = archived(&scene, "data").await;
-    let user = format!("stranger-{}", scene.name);
+    let user = format!("outsider-{}", scene.name);
     let client = Bed::get().user(&user).await;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, &scene.name);
     let apply = PatchParams::apply("test").force();

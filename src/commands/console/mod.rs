@@ -6,6 +6,7 @@
 mod guard;
 mod objects;
 mod read;
+mod rows;
 mod server;
 mod shares;
 mod view;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::objects::Objects;
 use crate::commands::age;
+use crate::model::names::SHARES_KEY;
+use crate::model::share_space::ShareSpace;
 
 /// A share of the page.
 #[derive(Debug, PartialEq, Serialize)]
@@ -23,18 +25,10 @@ pub struct Share {
     why: Option<String>,
 }
 
-/// What Bindery has measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Space {
-    size: Option<u64>,
-    available: Option<u64>,
-    at: Option<Timestamp>,
-}
-
 /// Returns the shares that objects name, and those that Bindery has measured.
 pub fn of(objects: &Objects, known: &BTreeMap<(String, String), usize>, now: Timestamp) -> Vec<Share> {
     let (measured, why) = match &objects.shares {
-        Ok(Some(map)) => (measured(map.data.iter().flatten()), "not measured".to_owned()),
+        Ok(Some(map)) => (measured(map), "not measured".to_owned()),
         Ok(None) => (BTreeMap::new(), "not measured".to_owned()),
         Err(why) => (BTreeMap::new(), why.clone()),
     };
@@ -49,9 +43,11 @@ pub fn of(objects: &Objects, known: &BTreeMap<(String, String), usize>, now: Tim
             volumes,
             size: space.and_then(|space| space.size),
             available: space.and_then(|space| space.available),
-            measured: space.and_then(|space| space.at).map(|at| age::since(at, now)),
+            measured: space
+                .and_then(|space| space.measured_at.parse().ok())
+                .map(|at| age::since(at, now)),
             why: match space {
-                Some(Space { size: Some(_), .. }) => None,
+                Some(ShareSpace { size: Some(_), .. }) => None,
                 Some(_) => Some("its server does not answer, or does not tell it".to_owned()),
                 None => Some(why.clone()),
             },
@@ -60,61 +56,31 @@ pub fn of(objects: &Objects, known: &BTreeMap<(String, String), usize>, now: Tim
     all.into_iter().map(row).collect()
 }
 
-/// Reads the values of the `ConfigMap`: each is a share in JSON, or a list of shares. What is not valid is skipped.
-fn measured<'a>(data: impl Iterator<Item = (&'a String, &'a String)>) -> BTreeMap<(String, String), Space> {
-    let mut measured = BTreeMap::new();
-    for (_, text) in data {
-        let shares = match serde_json::from_str(text) {
-            Ok(Value::Array(shares)) => shares,
-            Ok(share) => vec![share],
-            Err(_) => continue,
-        };
-        for share in &shares {
-            if let Some((name, space)) = read(share) {
-                measured.insert(name, space);
-            }
-        }
-    }
-    measured
-}
-
-fn read(share: &Value) -> Option<((String, String), Space)> {
-    let text = |key: &str| share[key].as_str().map(str::to_owned);
-    let space = Space {
-        size: share["size"].as_u64(),
-        available: share["available"].as_u64(),
-        at: text("measuredAt").and_then(|time| time.parse().ok()),
-    };
-    Some(((text("server")?, text("share")?), space))
+/// Reads what Bindery has measured from its `ConfigMap`: nothing if that is not valid.
+fn measured(map: &ConfigMap) -> BTreeMap<(String, String), ShareSpace> {
+    let text = map.data.as_ref().and_then(|data| data.get(SHARES_KEY));
+    let shares: Option<Vec<ShareSpace>> = text.and_then(|text| serde_json::from_str(text).ok());
+    let named = |share: ShareSpace| ((share.server.clone(), share.share.clone()), share);
+    shares.into_iter().flatten().map(named).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
+    fn measured_in(text: &str) -> usize {
+        measured(&serde_json::from_value(json!({"data": {SHARES_KEY: text}})).unwrap()).len()
+    }
+
     #[test]
-    fn what_is_not_valid_is_skipped() {
-        let data = [
-            r#"{"server": "nas1", "share": "/a", "size": 10, "available": 4, "measuredAt": "2026-11-30T00:00:00Z"}"#,
-            r#"[{"server": "nas1", "share": "/b", "size": 1, "available": 0}, {"server": "nas1", "share": "/c"}, {"server": "nas1"}, 3]"#,
-            "no JSON",
-            "null",
-        ];
-        let data: Vec<(String, String)> = data.iter().map(|text| (String::new(), (*text).to_owned())).collect();
-        let share = |path: &str| ("nas1".to_owned(), path.to_owned());
-        let space = |size, available, at: Option<&str>| Space {
-            size,
-            available,
-            at: at.map(|at| at.parse().unwrap()),
-        };
-        let expected = [
-            (share("/a"), space(Some(10), Some(4), Some("2026-11-30T00:00:00Z"))),
-            (share("/b"), space(Some(1), Some(0), None)),
-            (share("/c"), space(None, None, None)),
-        ];
-        assert_eq!(
-            measured(data.iter().map(|(key, text)| (key, text))),
-            BTreeMap::from(expected)
-        );
+    fn what_is_not_valid_is_not_measured() {
+        let share =
+            r#"[{"server": "nas1", "share": "/a", "size": 10, "available": 4, "measuredAt": "2026-11-30T00:00:00Z"}]"#;
+        assert_eq!(measured_in(share), 1);
+        for text in ["no JSON", "null", "[3]", "[]"] {
+            assert_eq!(measured_in(text), 0, "{text}");
+        }
     }
 }

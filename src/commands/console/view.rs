@@ -3,21 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use serde::Serialize;
 
 use super::objects::{Objects, Readable};
+use super::rows::{ArchiveRow, ClaimRow, Problem, Section, Server, Waiting, archive_rows};
 use super::shares;
-use crate::commands::archives::{print, read};
-use crate::commands::{age, serialize};
-use crate::model::archive::Archive;
+use crate::commands::age;
+use crate::model::names::CONTROLLER;
 use crate::model::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
-use crate::model::names::{CONTROLLER, GROUP};
 use crate::model::quantity;
 use crate::model::volume::Volume;
-use crate::policy::restore_claim::{Wishes, restore_claim};
 
 /// A warning that is older than this is not a problem any more.
 const RECENT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
@@ -35,86 +33,6 @@ pub struct View {
     shares: Section<shares::Share>,
     volumes: Section<ClaimRow>,
     archives: Section<ArchiveRow>,
-}
-
-/// A table of the page, or why it is not there.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Section<T> {
-    Rows(Vec<T>),
-    Unreadable(String),
-}
-
-impl<T> Section<T> {
-    fn of(rows: Readable<Vec<T>>) -> Self {
-        match rows {
-            Ok(rows) => Self::Rows(rows),
-            Err(why) => Self::Unreadable(why),
-        }
-    }
-}
-
-/// A claim without a bound volume.
-#[derive(Debug, PartialEq, Serialize)]
-struct Waiting {
-    namespace: String,
-    claim: String,
-    class: String,
-    age: String,
-    why: String,
-}
-
-/// An NFS server, as the cluster knows it.
-#[derive(Debug, PartialEq, Serialize)]
-struct Server {
-    name: String,
-    volumes: usize,
-    /// The last warning about an object on this server.
-    problem: Option<Problem>,
-}
-
-/// A warning of Bindery.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Problem {
-    object: String,
-    message: String,
-    age: String,
-}
-
-/// A claim with a volume.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ClaimRow {
-    namespace: String,
-    claim: String,
-    class: String,
-    size: String,
-    /// The size in bytes, for sums.
-    bytes: Option<u64>,
-    used_bytes: Option<u64>,
-    status: String,
-    age: String,
-    volume: String,
-    /// `server:/share/directory`, if the volume could be read.
-    place: Option<String>,
-    on_delete: Option<String>,
-}
-
-/// An archive.
-#[derive(Debug, PartialEq, Serialize)]
-struct ArchiveRow {
-    namespace: String,
-    name: String,
-    claim: String,
-    size: String,
-    archived: String,
-    expires: String,
-    phase: String,
-    place: String,
-    /// The claim that gets the data back, in YAML.
-    manifest: Option<String>,
-    /// Why there is none.
-    why: Option<String>,
 }
 
 /// Returns what the page shows.
@@ -157,8 +75,6 @@ struct Facts<'a> {
     objects: &'a Objects,
     now: Timestamp,
     volumes: BTreeMap<String, Volume>,
-    /// The volumes as they are written, for their annotations.
-    written: HashMap<String, &'a PersistentVolume>,
     /// The newest Event about each object, by its uid.
     events: HashMap<&'a str, &'a Event>,
     /// The newest Event of Bindery about each object, by its uid, if that is a warning. A later Event says that the object
@@ -168,11 +84,7 @@ struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     fn new(objects: &'a Objects, now: Timestamp) -> Self {
-        let written = objects.volumes.iter().flatten();
-        let written: HashMap<_, _> = written.map(|volume| (volume.name_any(), volume)).collect();
-        let read = written
-            .iter()
-            .map(|(name, volume)| (name.clone(), Volume::read(volume)));
+        let volumes = objects.volumes.iter().flatten().map(Volume::read);
         let of_bindery = |volume: &Volume| {
             volume
                 .maker
@@ -193,8 +105,10 @@ impl<'a> Facts<'a> {
         Self {
             objects,
             now,
-            volumes: read.filter(|(_, volume)| of_bindery(volume)).collect(),
-            written,
+            volumes: volumes
+                .filter(of_bindery)
+                .map(|volume| (volume.name.clone(), volume))
+                .collect(),
             events,
             warnings,
         }
@@ -360,7 +274,7 @@ impl<'a> Facts<'a> {
                 class: class_name(claim),
                 bytes: quantity::bytes(&size).and_then(|bytes| bytes.try_into().ok()),
                 size,
-                used_bytes: self.written.get(&name).and_then(|volume| used(volume)),
+                used_bytes: volume.and_then(|volume| volume.usage).map(|usage| usage.bytes),
                 status: status(claim),
                 age: self.age(claim),
                 volume: name,
@@ -429,145 +343,6 @@ fn size(claim: &PersistentVolumeClaim) -> String {
     has.or_else(wants).map(|size| size.0.clone()).unwrap_or_default()
 }
 
-/// Returns the bytes that a volume uses, if Bindery has measured them.
-fn used(volume: &PersistentVolume) -> Option<u64> {
-    let text = volume.annotations().get(&format!("{GROUP}/usage"))?;
-    let usage: serde_json::Value = serde_json::from_str(text).ok()?;
-    usage["bytes"].as_u64()
-}
-
-fn archive_rows(mut archives: Vec<Archive>, now: Timestamp) -> Vec<ArchiveRow> {
-    read::sort(&mut archives);
-    let row = |archive: &Archive| {
-        let spec = &archive.spec;
-        let manifest = restore_claim(archive, &Wishes::default(), now)
-            .and_then(|claim| serialize::yaml(&claim).map_err(|error| error.to_string()));
-        let (manifest, why) = match manifest {
-            Ok(manifest) => (Some(manifest), None),
-            Err(why) => (None, Some(why)),
-        };
-        ArchiveRow {
-            namespace: archive.namespace().unwrap_or_default(),
-            name: archive.name_any(),
-            claim: print::claim(archive),
-            size: spec.capacity.clone().unwrap_or_default(),
-            archived: age::since(spec.archived_at.0, now),
-            expires: print::expires(archive, now),
-            phase: print::phase(archive),
-            place: format!(
-                "{}:{}/{}",
-                spec.server,
-                spec.share.trim_end_matches('/'),
-                archive.current_directory()
-            ),
-            manifest,
-            why,
-        }
-    };
-    archives.iter().map(row).collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const NOW: &str = "2026-11-30T12:00:00Z";
-
-    fn from<T: serde::de::DeserializeOwned>(value: Value) -> T {
-        serde_json::from_value(value).unwrap()
-    }
-
-    fn event(kind: &str, by: &str, time: &str, note: &str) -> Event {
-        from(json!({
-            "metadata": {"name": note}, "type": kind, "reportingController": by, "eventTime": time, "note": note,
-            "regarding": {"kind": "PersistentVolumeClaim", "namespace": "team-a", "name": "data", "uid": "u"},
-        }))
-    }
-
-    fn objects(events: Vec<Event>) -> Objects {
-        let claim = json!({
-            "metadata": {"name": "data", "namespace": "team-a", "uid": "u", "creationTimestamp": "2026-11-30T11:59:00Z"},
-            "spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}},
-        });
-        let other = json!({"metadata": {"name": "other", "namespace": "team-a"}, "spec": {"storageClassName": "slow"}});
-        let class = |name: &str, provisioner: &str, server: &str| {
-            from(json!({
-                "metadata": {"name": name}, "provisioner": provisioner, "parameters": {"server": server, "share": "/export"},
-            }))
-        };
-        Objects {
-            cluster: String::new(),
-            namespace: None,
-            why_one_namespace: None,
-            provisioner: "bindery.dev/nfs".to_owned(),
-            claims: Ok(vec![from(claim), from(other)]),
-            volumes: Ok(Vec::new()),
-            classes: Ok(vec![
-                class("fast", "bindery.dev/nfs", "nas1"),
-                class("slow", "example.com/nfs", "nas2"),
-            ]),
-            archives: Ok(Vec::new()),
-            events: Ok(events),
-            shares: Ok(None),
-        }
-    }
-
-    /// Returns why the claim waits, and the message about the only server.
-    fn shown(events: Vec<Event>) -> (String, Option<String>) {
-        let view = of(&objects(events), NOW.parse().unwrap());
-        let (Section::Rows(waiting), Section::Rows(servers)) = (view.waiting, view.servers) else {
-            panic!("all is readable");
-        };
-        assert_eq!(
-            (waiting.len(), waiting[0].claim.as_str()),
-            (1, "data"),
-            "only claims of Bindery"
-        );
-        assert_eq!(
-            (servers.len(), servers[0].name.as_str()),
-            (1, "nas1"),
-            "only servers of Bindery"
-        );
-        let problem = servers[0].problem.as_ref();
-        (waiting[0].why.clone(), problem.map(|problem| problem.message.clone()))
-    }
-
-    #[test]
-    fn the_newest_warning_of_bindery_says_why_a_claim_waits_and_that_its_server_has_a_problem() {
-        let down = || event("Warning", "bindery", "2026-11-30T11:59:30.000000Z", "down");
-        let older = || event("Warning", "bindery", "2026-11-30T11:59:10.000000Z", "older");
-        let other = || {
-            event(
-                "Normal",
-                "persistentvolume-controller",
-                "2026-11-30T11:59:50.000000Z",
-                "waits",
-            )
-        };
-        let later = || event("Normal", "bindery", "2026-11-30T11:59:40.000000Z", "provisioned");
-        let old = || event("Warning", "bindery", "2026-11-30T11:00:00.000000Z", "old");
-        let none = "No Event says why.";
-        let table = [
-            (vec![], none, None),
-            (vec![older(), down()], "down", Some("down")),
-            (vec![down(), older(), other()], "down", Some("down")),
-            (vec![other()], "waits", None),
-            (vec![down(), later()], "provisioned", None),
-            (vec![old()], "old", None),
-        ];
-        for (events, why, problem) in table {
-            assert_eq!(shown(events), (why.to_owned(), problem.map(str::to_owned)));
-        }
-    }
-
-    #[test]
-    fn the_last_repetition_of_an_event_counts() {
-        let mut repeated = event("Warning", "bindery", "2026-11-30T11:00:00.000000Z", "repeated");
-        repeated.series = Some(from(
-            json!({"count": 9, "lastObservedTime": "2026-11-30T11:59:00.000000Z"}),
-        ));
-        assert_eq!(shown(vec![repeated]).1.as_deref(), Some("repeated"));
-    }
-}
+#[path = "view_tests.rs"]
+mod tests;

@@ -18,6 +18,7 @@ use self::read::Reader;
 use self::shown::Shown;
 use crate::cli::df::{Df, Format, Kind};
 use crate::commands::connect::connect;
+use crate::commands::serialize;
 
 /// Runs `bindery df`. Returns whether everything could be read.
 pub async fn df(flags: Df) -> Result<bool> {
@@ -60,8 +61,8 @@ pub async fn df(flags: Df) -> Result<bool> {
         shown.archive_sums = add_up(shown.archives.take());
     }
     let text = match flags.output {
-        Some(Format::Json) => serde_json::to_string_pretty(&shown)? + "\n",
-        Some(Format::Yaml) => yaml(&shown)?,
+        Some(Format::Json) => serialize::json(&shown)?,
+        Some(Format::Yaml) => serialize::yaml(&shown)?,
         Some(Format::Wide) => print::tables(&shown, flags.by, all, true),
         None => print::tables(&shown, flags.by, all, false),
     };
@@ -73,12 +74,4 @@ pub async fn df(flags: Df) -> Result<bool> {
 /// Returns what was read. A problem is added to the list.
 fn keep<T>(read: Result<T, String>, problems: &mut Vec<String>) -> Option<T> {
     read.map_err(|problem| problems.push(problem)).ok()
-}
-
-fn yaml(shown: &Shown) -> Result<String> {
-    // JSON is also YAML, but block style is easier to read.
-    match serde_saphyr::to_string(shown) {
-        Ok(text) => Ok(text),
-        Err(_) => bail!("the result could not be written as YAML; use -o json"),
-    }
 }
