@@ -38,7 +38,7 @@ use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin};
 use crate::policy::conflict::{UseExisting, exists_refusal, overlap_conflict};
 use crate::policy::restore::use_existing;
-use crate::storage::{Existing, Found, Made, Outcome, Space};
+use crate::storage::{Existing, Found, Made, Space};
 
 /// The pause between two attempts to write an object that another client is writing.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -117,11 +117,7 @@ impl Provisioner {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                let how = match &error {
-                    Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
-                    _ => Undo::Delete,
-                };
-                self.undo(how, &new, deadlines.end).await;
+                self.undo(Undo::after(&error), &new, deadlines.end).await;
                 return Err(error);
             }
         };

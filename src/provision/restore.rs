@@ -20,7 +20,7 @@ use crate::model::location::Location;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin, Record, Restored, Volume};
 use crate::policy::restore::use_existing;
-use crate::storage::{Existing, Moved, Outcome};
+use crate::storage::{Existing, Moved};
 
 /// The attributes of new directories above the directory.
 const PARENT: Attributes = Attributes {
@@ -129,11 +129,7 @@ impl Provisioner {
         {
             Ok(mode) => mode,
             Err(error) => {
-                let how = match &error {
-                    Error::Storage(error) if error.outcome == Outcome::Unknown => Undo::Fence,
-                    _ => Undo::Delete,
-                };
-                self.undo(how, &new, deadlines.end).await;
+                self.undo(Undo::after(&error), &new, deadlines.end).await;
                 return Err(error);
             }
         };
@@ -233,8 +229,7 @@ impl Provisioner {
             let moved = self.metrics.wait("nfs", self.move_archive(to, deadline)).await;
             failpoints::point(Point::RestoreMoved);
             // If the result is not known, the volume stays as the record of a move that may still happen.
-            let is_unknown = matches!(&moved, Err(Error::Storage(error)) if error.outcome == Outcome::Unknown);
-            if !is_unknown {
+            if !matches!(&moved, Err(error) if Undo::after(error) == Undo::Fence) {
                 self.check_is_wanted(to, deadline).await?;
             }
             moved?;

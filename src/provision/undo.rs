@@ -20,6 +20,7 @@ use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;
 use crate::model::names::volume_annotation;
 use crate::model::volume::{NewVolume, Volume};
+use crate::storage::Outcome;
 
 /// The pauses before the attempts. A volume whose creation was not answered may appear only after the first attempt.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(5)];
@@ -36,6 +37,16 @@ pub(super) enum Undo {
     Fence,
     /// Fence it, then delete it.
     Delete,
+}
+
+impl Undo {
+    /// What is undone after this error. A call whose result is not known may still take effect, and the volume records it.
+    pub fn after(error: &Error) -> Self {
+        match error {
+            Error::Storage(error) if error.outcome == Outcome::Unknown => Self::Fence,
+            _ => Self::Delete,
+        }
+    }
 }
 
 impl Provisioner {
