@@ -194,9 +194,10 @@ async fn a_filled_volume_keeps_directory_and_policy_until_its_claim_is_deleted()
     let populator = Populator::start(&scene).await;
     let filled = populator.fill("data").await;
     assert_is_filled(&scene, "data", &filled).await;
-    populator.stop().await;
     scene.delete("data").await;
     scene.until_gone(&filled).await;
+    // Not before: it may have added its finalizer to the claim once more, and removes that only while it runs.
+    populator.stop().await;
     // The archive has the name of the directory, which was made for the populator's claim.
     let directories = scene.own_directories();
     let [archive] = directories.as_slice() else {
@@ -221,7 +222,6 @@ async fn a_claim_that_waits_for_its_pod_is_filled_when_the_pod_has_a_node() {
     let populator = Populator::start(&scene).await;
     let filled = populator.fill("data").await;
     assert_is_filled(&scene, "data", &filled).await;
-    populator.stop().await;
     let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.name);
     eventually("the user's pod runs", async || {
         let pods = pods.list(&ListParams::default()).await.expect("pods").items;
@@ -234,5 +234,6 @@ async fn a_claim_that_waits_for_its_pod_is_filled_when_the_pod_has_a_node() {
         .unwrap();
     scene.delete("data").await;
     scene.until_gone(&filled).await;
+    populator.stop().await;
     assert!(!directory(&filled).exists());
 }
