@@ -7,7 +7,6 @@ mod quotas;
 mod snapshots;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, Secret};
 use kube::Api;
@@ -119,18 +118,6 @@ impl Claims {
     /// Returns a path below the share, as the administrator of Ceph sees it on this machine.
     fn below(&self, path: &str) -> PathBuf {
         on_this_machine(&self.root).join(path)
-    }
-}
-
-/// Sets an extended attribute of a directory. An error contains what setfattr says.
-fn set_attribute(directory: &std::path::Path, name: &str, value: &str) -> Result<(), String> {
-    let mut command = Command::new("setfattr");
-    command.args(["-n", name, "-v", value]).arg(directory);
-    let output = command.output().expect("setfattr runs");
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 

@@ -18,6 +18,7 @@ mod binder;
 mod catch_up;
 /// Claims on `CephFS`, which nodes mount natively.
 mod ceph_claims;
+mod ceph_faults;
 /// The webhook's certificate and its secret path.
 mod certificate;
 /// The Helm chart and the kustomizations: install, upgrade, uninstall.

@@ -15,8 +15,14 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
         return described;
     }
     match (action, errno) {
-        (Action::Share(_), Errno::NOENT | Errno::NOTDIR) => Fault::NotMounted.because(format!(
-            "there is no directory {path} ({name}). {}",
+        // A mount with ceph-fuse has no root any more when Ceph has evicted its client.
+        (Action::Share(_), Errno::NOENT) => Fault::NotMounted.because(format!(
+            "there is no directory {path} ({name}). {} If CephFS is mounted there, Ceph has evicted the client of the \
+             mount: mount it again.",
+            mount_advice(context)
+        )),
+        (Action::Share(_), Errno::NOTDIR) => Fault::NotMounted.because(format!(
+            "{path} is no directory ({name}). {}",
             mount_advice(context)
         )),
         (_, Errno::STALE) => Fault::NotMounted.because(format!(

@@ -8,7 +8,8 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
 
-use super::{Claims, WAYS, Way, set_attribute};
+use super::{Claims, WAYS, Way};
+use crate::support::ceph::set_attribute;
 use crate::support::ceph::{self, SHARES, on_this_machine};
 use crate::support::scene::{annotation, from, volume_name};
 

@@ -8,8 +8,9 @@ use bindery::storage::Storage;
 use rustix::fs::{getxattr, statvfs};
 use serde_json::json;
 
-use super::{Claims, WAYS, Way, place, set_attribute};
+use super::{Claims, WAYS, Way, place};
 use crate::expansion::{request_size, until_size};
+use crate::support::ceph::set_attribute;
 use crate::support::directories::long_deadline;
 use crate::support::kind::Kind;
 use crate::support::scene::annotation;

@@ -19,7 +19,8 @@ async fn an_unmounted_directory_is_refused_and_stays_empty() {
     let advice = "Mount nas:/export there: give Bindery's pod a volume of it, with volumeMounts at that path, or correct \
                   --mounted.";
     let missing = format!(
-        "cannot make directory a on nas:/export: there is no directory {} (ENOENT). {advice}",
+        "cannot make directory a on nas:/export: there is no directory {} (ENOENT). {advice} If CephFS is mounted \
+         there, Ceph has evicted the client of the mount: mount it again.",
         path.display()
     );
     let storage = storage(&path);

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::bed::{Bed, is_class_reviewed, token};
 use super::scene::from;
+use super::signals::{pause, resume, signal};
 use super::wait::eventually;
 
 /// A Bindery process, running or stopped. Dropping this kills it.
@@ -237,12 +238,12 @@ impl Bindery {
 
     /// Pauses the process with SIGSTOP.
     pub fn pause(&self) {
-        self.signal("-STOP");
+        pause(self.pid());
     }
 
     /// Resumes the paused process.
     pub fn resume(&self) {
-        self.signal("-CONT");
+        resume(self.pid());
     }
 
     /// Waits until its log contains these words.
@@ -267,20 +268,13 @@ impl Bindery {
         get(&self.admin, "/metrics").await.expect("metrics")
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().expect("it runs").id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .expect("kill")
-                .success()
-        );
+    fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Sends SIGTERM, as the kubelet does. [`Bindery::until_exit`] waits for the end.
     pub fn terminate(&self) {
-        self.signal("-TERM");
+        signal(self.pid(), "TERM");
     }
 
     /// Waits until the process has ended by itself.

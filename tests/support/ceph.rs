@@ -38,12 +38,12 @@ impl CephShares {
     }
 }
 
-fn variable(name: &str) -> String {
+pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test-ceph`"))
 }
 
 /// Returns a folder of the cluster.
-fn folder(name: &str) -> PathBuf {
+pub fn folder(name: &str) -> PathBuf {
     Path::new(&variable("CEPH_DIR")).join(name)
 }
 
@@ -63,29 +63,46 @@ pub fn mount_with(user: &str, path: &str, arguments: &[&str]) -> Result<Mount, S
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("its mode");
     let at = dir.path().join("mount");
     fs::create_dir(&at).expect("a directory");
-    let output = Command::new("ceph-fuse")
-        .args(["-n", user, "-r", path])
-        .args(arguments)
-        .arg(&at)
-        .output()
-        .expect("ceph-fuse runs");
-    if output.status.success() {
-        Ok(Mount::existing(at, dir))
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
-    }
+    mount_at(user, path, arguments, &at)?;
+    Ok(Mount::existing(at, dir))
+}
+
+/// Does the same at this mount point.
+pub fn mount_at(user: &str, path: &str, arguments: &[&str], at: &Path) -> Result<(), String> {
+    let mut command = Command::new("ceph-fuse");
+    run(command.args(["-n", user, "-r", path]).args(arguments).arg(at))
 }
 
 /// Ends the sessions of the client with this host name. Ceph itself does this after a client was silent for 30 s; until then,
 /// others wait for what the client could have changed.
 pub fn end_sessions_of(host: &str) {
+    mds(&["session", "evict", &format!("client_metadata.hostname={host}")]);
+}
+
+/// Sends a command to the MDS, and returns its output.
+pub fn mds(arguments: &[&str]) -> String {
     let output = Command::new("ceph")
         .arg("--admin-daemon")
         .arg(folder("run/mds.asok"))
-        .args(["session", "evict", &format!("client_metadata.hostname={host}")])
+        .args(arguments)
         .output()
         .expect("ceph runs");
     assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Sets an extended attribute of a directory. An error contains what setfattr says.
+pub fn set_attribute(directory: &Path, name: &str, value: &str) -> Result<(), String> {
+    run(Command::new("setfattr").args(["-n", name, "-v", value]).arg(directory))
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().expect("the program is installed");
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
 }
 
 /// Runs the command `ceph` as the administrator, and returns its output.

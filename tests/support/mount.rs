@@ -63,6 +63,12 @@ impl Mount {
         (mount, path)
     }
 
+    /// Mounts a directory of `CephFS` again at the same place, after its program has died or lost its session.
+    pub fn mount_ceph_again(&mut self, path: &str) {
+        run("umount", &["--lazy"], &self.path);
+        ceph::mount_at("client.bindery", path, &[], &self.path).expect("ceph-fuse");
+    }
+
     /// Takes over what a test has mounted in a directory of its own.
     pub fn existing(path: PathBuf, dir: TempDir) -> Self {
         let mut mount = Self::on(path);

@@ -13,6 +13,7 @@ use super::bindfs::Bindfs;
 use super::ceph::{self, CephShares};
 use super::disk::Disk;
 use super::network::Network;
+use super::signals::{pause, resume};
 
 /// The port of every NFS server.
 pub const PORT: u16 = 2049;
@@ -216,7 +217,7 @@ impl Ganesha {
     }
 
     /// Returns the name by which Ceph knows the server.
-    fn ceph_host(&self) -> String {
+    pub fn ceph_host(&self) -> String {
         format!("ganesha-{}", self.address)
     }
 
@@ -230,22 +231,12 @@ impl Ganesha {
 
     /// Pauses the server: the kernel still accepts connections, but nothing answers.
     pub fn freeze(&self) {
-        self.signal("STOP");
-        let tasks = format!("/proc/{}/task", self.pid());
-        let stands = |task: std::io::Result<std::fs::DirEntry>| {
-            let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
-        };
-        let late = Instant::now() + Duration::from_secs(10);
-        while !std::fs::read_dir(&tasks).expect("its threads").all(stands) {
-            assert!(Instant::now() < late, "the NFS server is not paused after 10 s");
-            std::thread::yield_now();
-        }
+        pause(self.pid());
     }
 
     /// Resumes a paused server.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        resume(self.pid());
     }
 
     pub fn address(&self) -> IpAddr {
@@ -323,12 +314,6 @@ impl Ganesha {
 
     fn pid(&self) -> u32 {
         self.child.as_ref().expect("the server runs").id()
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let status = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(status.expect("kill runs").success());
     }
 
     fn log(&self) -> String {
