@@ -144,6 +144,12 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
     install("nfs.csi.k8s.io").await;
     let csi = bound(&scene, "csi", none()).await;
     assert_eq!(csi.spec.unwrap().csi.unwrap().driver, "nfs.csi.k8s.io");
+    install("cephfs.csi.ceph.com").await;
+    let cephfs = bound(&scene, "cephfs", none()).await.spec.unwrap().csi.unwrap();
+    let attributes = cephfs.volume_attributes.unwrap();
+    assert_eq!(cephfs.driver, "cephfs.csi.ceph.com");
+    assert_eq!((&*attributes["clusterID"], &*attributes["fsName"]), ("CLUSTER", "cephfs"));
+    assert_eq!(cephfs.node_stage_secret_ref.unwrap().namespace.unwrap(), "ceph-csi");
 
     let own = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "delete"}}});
     let decided = bound(&scene, "teams-decide", own).await;
@@ -170,7 +176,7 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
         .iter()
         .filter(|file| file.split_once('.').is_some_and(|(_, ending)| ending == "yaml"))
         .collect();
-    assert_eq!(classes.len(), 13, "an example without a test: {classes:?}");
+    assert_eq!(classes.len(), 14, "an example without a test: {classes:?}");
     for file in classes {
         assert!(listed.contains(&format!("({file})")), "{file} is not in the README");
     }
