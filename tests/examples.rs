@@ -148,7 +148,10 @@ async fn every_example_is_listed_and_does_what_its_comments_say() {
     let cephfs = bound(&scene, "cephfs", none()).await.spec.unwrap().csi.unwrap();
     let attributes = cephfs.volume_attributes.unwrap();
     assert_eq!(cephfs.driver, "cephfs.csi.ceph.com");
-    assert_eq!((&*attributes["clusterID"], &*attributes["fsName"]), ("CLUSTER", "cephfs"));
+    assert_eq!(
+        (&*attributes["clusterID"], &*attributes["fsName"]),
+        ("CLUSTER", "cephfs")
+    );
     assert_eq!(cephfs.node_stage_secret_ref.unwrap().namespace.unwrap(), "ceph-csi");
 
     let own = json!({"metadata": {"annotations": {"bindery.dev/on-delete": "delete"}}});

@@ -21,10 +21,9 @@ pub(super) fn refused(context: &ErrorContext<'_>, action: Action<'_>, errno: Err
              mount: mount it again.",
             mount_advice(context)
         )),
-        (Action::Share(_), Errno::NOTDIR) => Fault::NotMounted.because(format!(
-            "{path} is no directory ({name}). {}",
-            mount_advice(context)
-        )),
+        (Action::Share(_), Errno::NOTDIR) => {
+            Fault::NotMounted.because(format!("{path} is no directory ({name}). {}", mount_advice(context)))
+        }
         (_, Errno::STALE) => Fault::NotMounted.because(format!(
             "the server does not know what is mounted at {path} any more ({name}). Check that it exports it and has \
              its disk; if that does not help, mount it again: restart Bindery's pod."
