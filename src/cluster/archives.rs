@@ -94,6 +94,15 @@ impl Cluster {
         }
     }
 
+    /// Reads the objects with this key, in all namespaces.
+    pub async fn archives_with_key(&self, key: &str) -> kube::Result<Vec<Archive>> {
+        let archives: Api<Archive> = Api::all(self.client.clone());
+        let with_label = ListParams::default().labels(&format!("{}={key}", names::ARCHIVE_KEY));
+        let mut found = archives.list(&with_label).await?.items;
+        found.retain(|archive| archive.spec.key() == Some(key));
+        Ok(found)
+    }
+
     /// Reads the volume that was given an archive, if there is one that records that.
     pub async fn volume_of_archive(&self, name: &str, key: &str) -> kube::Result<Option<Volume>> {
         let is_it = |volume: &Volume| match &volume.record {

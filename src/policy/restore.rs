@@ -31,6 +31,8 @@ pub struct RestoreFacts {
     pub archives: Option<Vec<Archive>>,
     /// The volume that gets the archive, if it exists already.
     pub volume: Option<Volume>,
+    /// The objects of all namespaces that name the same archive.
+    pub same: Vec<Archive>,
     /// What the user of the request may read. `None` if no user asks: then nothing is checked, and nothing is listed.
     pub user: Option<User>,
     /// Bindery's own namespace.
@@ -189,6 +191,15 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
             ArchivePhase::Available | ArchivePhase::Restoring => {}
         }
     }
+    if let Some(other) = same_archive(archive, &facts.same).filter(|_| !is_its_own) {
+        return Err(format!(
+            "Archive {} and Archive {} name the same directory of share {}, so it is not known whose data it is; an \
+             administrator must delete the wrong one, which removes no data while there are two",
+            object(archive),
+            object(other),
+            record.share
+        ));
+    }
     if record.share.server() != class.share.server() || record.share.path() != class.share.path() {
         return Err(format!(
             "Archive {name} is on share {}, and StorageClass {} is for share {}; choose a class of the share of the \
@@ -217,6 +228,19 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
         version: record.share.version(),
         attributes: class.settings.restore_attributes.unwrap_or(RestoreAttributes::Keep),
     })
+}
+
+/// Returns another object that names the same archive, and so could be given its data, too.
+fn same_archive<'a>(archive: &Archive, all: &'a [Archive]) -> Option<&'a Archive> {
+    all.iter().find(|other| {
+        other.uid() != archive.uid()
+            && other.metadata.deletion_timestamp.is_none()
+            && matches!(phase(other), ArchivePhase::Available | ArchivePhase::Restoring)
+    })
+}
+
+fn object(archive: &Archive) -> String {
+    format!("{}/{}", archive.namespace().unwrap_or_default(), archive.name_any())
 }
 
 fn size(archive: &Archive) -> Option<Bytes> {

@@ -54,6 +54,7 @@ fn world(name: &str, archives: Vec<Archive>) -> World {
     world.restore = Some(RestoreFacts {
         archives: Some(archives),
         volume: None,
+        same: Vec::new(),
         user: Some(User {
             name: "jane".to_owned(),
             may_get: true,
@@ -352,6 +353,44 @@ fn an_archive_is_given_to_one_claim() {
         use_existing(&elsewhere, &new, &installation()),
         Err(Conflict::Releasing(_))
     ));
+}
+
+#[test]
+fn an_archive_that_two_objects_name_is_not_restored() {
+    let one = archive("a", 1, &json!({"metadata": {"uid": "a-1"}}));
+    let other = |changes: &Value| {
+        let mut other = archive(
+            "a",
+            1,
+            &json!({"metadata": {"uid": "a-2", "namespace": "team-b", "name": "b"}}),
+        );
+        let mut fields = json!(other);
+        json_patch::merge(&mut fields, changes);
+        other = serde_json::from_value(fields).unwrap();
+        other
+    };
+    let mut world = world("a", vec![one.clone()]);
+    facts(&mut world).same = vec![one.clone()];
+    let new = new_volume(&world);
+    facts(&mut world).same.push(other(&json!({})));
+    assert_eq!(
+        denied(&world),
+        "Archive team-a/a and Archive team-b/b name the same directory of share nas1:/export, so it is not known whose \
+         data it is; an administrator must delete the wrong one, which removes no data while there are two. There are no \
+         other archives in namespace team-a"
+    );
+    // The claim has it already.
+    facts(&mut world).volume = Some(restoring(&new, "again"));
+    assert_eq!(new_volume(&world).name, new.name);
+    facts(&mut world).volume = None;
+    for changes in [
+        json!({"status": {"phase": "Restored"}}),
+        json!({"status": {"phase": "Missing"}}),
+        json!({"metadata": {"deletionTimestamp": "2026-11-28T17:00:00Z"}}),
+    ] {
+        facts(&mut world).same = vec![other(&changes), one.clone()];
+        assert_eq!(new_volume(&world).name, new.name, "{changes}");
+    }
 }
 
 #[test]

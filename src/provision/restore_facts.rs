@@ -42,15 +42,17 @@ impl Provisioner {
                 None => Ok(may_get),
             }
         };
-        let volume = async {
-            match meant.and_then(|archive| archive.spec.key()) {
-                Some(key) => self.cluster.volume(&restored_volume(key)).await,
-                None => Ok(None),
-            }
+        let of_key = async {
+            let Some(key) = meant.and_then(|archive| archive.spec.key()) else {
+                return Ok((None, Vec::new()));
+            };
+            let volume = restored_volume(key);
+            tokio::try_join!(self.cluster.volume(&volume), self.cluster.archives_with_key(key))
         };
-        let (may_get, volume) = tokio::try_join!(may_get_other, volume)?;
+        let (may_get, (volume, same)) = tokio::try_join!(may_get_other, of_key)?;
         Ok(Some(RestoreFacts {
             volume,
+            same,
             user: user.map(|user| User {
                 name: user.username.clone().unwrap_or_default(),
                 may_get,

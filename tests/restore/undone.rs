@@ -212,17 +212,32 @@ async fn an_object_whose_directory_a_claim_has_is_not_an_archive() {
 }
 
 #[tokio::test]
-async fn two_objects_of_one_archive_give_it_to_one_claim() {
+async fn an_archive_that_two_objects_name_is_given_to_no_claim() {
     let bindery = Bindery::start(&[]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let archive = archived(&scene, "data").await;
-    let copy = scene.forge(&scene.name, &archive, json!({})).await.unwrap();
-    let (_, volume) = scene.bound(claim_of(&scene, "again", &copy.name_any())).await;
+    let other = Scene::of(&bindery.provisioner).await;
+    let to = json!({"spec": {"claimNamespace": other.name, "namespaceUid": other.namespace_uid().await}});
+    let copy = scene.forge(&other.name, &archive, to).await.unwrap();
+    for (scene, this, that) in [(&scene, &archive, &copy), (&other, &copy, &archive)] {
+        let message = scene.refused(claim_of(scene, "again", &this.name_any())).await;
+        let expected = format!(
+            "Archive {}/{} and Archive {}/{} name the same directory of share {}:{}, so it is not known whose data it is; an \
+             administrator must delete the wrong one, which removes no data while there are two",
+            this.namespace().unwrap(),
+            this.name_any(),
+            that.namespace().unwrap(),
+            that.name_any(),
+            Bed::get().server,
+            Bed::get().share
+        );
+        assert!(message.contains(&expected), "{message}");
+        assert!(scene.own_volumes().await.is_empty());
+    }
+    other.delete_archive(&copy).await;
+    let message = other.event(&copy.name_any(), "ArchiveKept").await;
+    assert!(message.contains("has the same directory"), "{message}");
+    let (_, volume) = scene.bound(claim_of(&scene, "again", "data")).await;
     assert_eq!(read(&directory(&volume)).as_deref(), Some("data"));
-    let message = scene.refused(claim_of(&scene, "third", &archive.name_any())).await;
-    assert!(
-        message.contains(&format!("was restored to claim {}/again", scene.name)),
-        "{message}"
-    );
     bindery.unregister().await;
 }

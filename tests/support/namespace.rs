@@ -73,6 +73,13 @@ impl Scene {
             .expect("a policy");
     }
 
+    /// Returns the uid of the namespace of the scene.
+    pub async fn namespace_uid(&self) -> String {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = api.get(&self.name).await.expect("the namespace");
+        namespace.metadata.uid.expect("a uid")
+    }
+
     /// Creates a pod that uses a claim.
     pub async fn create_pod(&self, claim: &str) {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);

@@ -195,6 +195,8 @@ impl Reader {
         };
         Ok(Some(RestoreFacts {
             volume: volume.as_ref().map(Volume::read),
+            // They may be in namespaces that this user may not read.
+            same: Vec::new(),
             user: Some(User {
                 name: String::new(),
                 may_get: true,

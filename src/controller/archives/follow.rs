@@ -221,7 +221,7 @@ async fn is_removed(ctx: &Context, archive: &Archive, record: &ArchiveRecord, no
 /// Deletes the objects of which only the name of the archive was known, if another object of the same directory says more.
 async fn drop_duplicates(leader: &Leader, key: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
-    let mut own = archive_object::with_key(ctx, key).await?;
+    let mut own = ctx.cluster.archives_with_key(key).await?;
     own.retain(|archive| archive_object::is_own(ctx, archive) && archive.metadata.deletion_timestamp.is_none());
     let (named, unnamed): (Vec<_>, Vec<_>) = own.into_iter().partition(|one| one.spec.volume_name.is_some());
     let is_described = |one: &Archive| {

@@ -27,7 +27,7 @@ pub async fn is_still_needed(leader: &Leader, share: &Share, name: &ArchiveName<
         Some(false) => return Ok(false),
         Some(true) => {}
     }
-    let mut found = archive_object::with_key(ctx, name.key).await?;
+    let mut found = ctx.cluster.archives_with_key(name.key).await?;
     found.retain(|archive| archive.spec.instance == ctx.installation.instance);
     if found.iter().any(|archive| is_awaited(ctx, archive)) {
         return Ok(true);

@@ -79,7 +79,7 @@ pub async fn remove(leader: &Leader, archive: &Archive, record: &ArchiveRecord) 
 /// Returns another object with the same directory that is not being deleted.
 pub async fn other_object(ctx: &Context, archive: &Archive) -> Result<Option<String>, Error> {
     let Some(key) = archive.spec.key() else { return Ok(None) };
-    let all = archive_object::with_key(ctx, key).await?;
+    let all = ctx.cluster.archives_with_key(key).await?;
     let other = all
         .iter()
         .find(|other| other.uid() != archive.uid() && other.metadata.deletion_timestamp.is_none());

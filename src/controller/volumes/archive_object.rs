@@ -78,7 +78,7 @@ pub async fn delete_earlier(step: Step<'_>, place: &Directory) -> Result<(), Err
     let now = key(place);
     let earlier: BTreeSet<String> = step.record.moved_to.iter().filter_map(key).collect();
     for key in earlier.iter().filter(|key| now.as_ref() != Some(key)) {
-        let mut found = match with_key(ctx, key).await {
+        let mut found = match ctx.cluster.archives_with_key(key).await {
             Err(error) if is_not_found(&error) => return Ok(()),
             found => found?,
         };
@@ -103,7 +103,7 @@ pub async fn write(leader: &Leader, spec: &ArchiveSpec, home: Option<&str>) -> R
             Err(error) if is_refused(&error) => {
                 tracing::debug!(namespace = home, %error, "the namespace does not accept the object of an archive");
                 // An earlier attempt may have written it.
-                let found = match with_key(ctx, spec.key().unwrap_or_default()).await {
+                let found = match ctx.cluster.archives_with_key(spec.key().unwrap_or_default()).await {
                     Err(error) if is_not_found(&error) => Vec::new(),
                     found => found?,
                 };
@@ -157,16 +157,6 @@ pub async fn write_copy(leader: &Leader, archive: &Archive) -> Result<Option<Arc
 /// Returns an object as messages name it.
 pub fn shown(archive: &Archive) -> String {
     format!("{}/{}", archive.namespace().unwrap_or_default(), archive.name_any())
-}
-
-/// Returns the objects with this key that the API server has, in all namespaces.
-pub async fn with_key(ctx: &Context, key: &str) -> kube::Result<Vec<Archive>> {
-    let archives: Api<Archive> = Api::all(ctx.cluster.client.clone());
-    let found = archives
-        .list(&ListParams::default().labels(&format!("{}={key}", names::ARCHIVE_KEY)))
-        .await?;
-    let has_key = |archive: &Archive| archive.spec.key() == Some(key);
-    Ok(found.items.into_iter().filter(has_key).collect())
 }
 
 /// Returns the keys of all objects.
@@ -230,7 +220,7 @@ async fn create(
         }
         // Otherwise the object that had the name is gone.
         if has_name {
-            let all = with_key(ctx, spec.key().unwrap_or_default()).await?;
+            let all = ctx.cluster.archives_with_key(spec.key().unwrap_or_default()).await?;
             let is_here = |one: &Archive| is_it(one) && one.namespace().as_deref() == Some(namespace);
             if let Some(existing) = all.into_iter().find(is_here) {
                 return Ok(existing);

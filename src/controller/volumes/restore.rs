@@ -70,7 +70,7 @@ pub async fn record_restored(step: Step<'_>, archive: &Restored) -> Result<(), E
     let Some(key) = key.filter(|_| leader.archives.is_installed() == Some(true)) else {
         return Ok(());
     };
-    for object in archive_object::with_key(ctx, key).await? {
+    for object in ctx.cluster.archives_with_key(key).await? {
         let is_recorded = object.status.as_ref().map(|status| status.phase) == Some(ArchivePhase::Restored);
         if !is_recorded && archive_object::is_own(ctx, &object) {
             let status = ArchiveStatus::of_restore(&object, restoration_of(volume), true, Timestamp::now());
