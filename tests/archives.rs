@@ -193,6 +193,28 @@ async fn a_policy_that_changes_after_the_archive_was_made_leaves_one_object_or_n
     }
 }
 
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn the_object_of_an_archive_that_was_removed_before_a_crash_goes_at_once() {
+    let mut bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    archive_a_claim(&scene, "data").await;
+    let archive = scene.until_archived("data").await;
+    bindery.kill();
+    bindery.run_until_crash(Point::ArchiveInTrash).await;
+    scene.delete_archive(&archive).await;
+    bindery.until_exit().await;
+    // As if another loop had emptied the trash first.
+    let trash = std::fs::read_dir(Bed::get().export.join(".bindery-trash")).unwrap();
+    let mut trash = trash.map(|entry| entry.unwrap());
+    let is_it = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().contains(&place(&archive));
+    std::fs::remove_dir_all(trash.find(is_it).unwrap().path()).unwrap();
+    bindery.run().await;
+    scene.until_archive_gone(&archive).await;
+    scene.event(&archive.name_any(), "ArchiveRemoved").await;
+    bindery.unregister().await;
+}
+
 #[tokio::test]
 async fn a_long_name_of_a_claim_is_cut() {
     let scene = Scene::new().await;

@@ -90,6 +90,42 @@ async fn an_object_whose_directory_is_gone_becomes_missing_and_goes_after_a_day(
 }
 
 #[tokio::test]
+async fn a_deleted_archive_whose_directory_is_missing_is_removed_if_it_returns() {
+    let bindery = Bindery::start(&["--retention-interval=200ms"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let mut archives = Vec::new();
+    for name in ["returns", "stays"] {
+        archive_a_claim(&scene, name).await;
+        let archive = scene.until_archived(name).await;
+        let path = Bed::get().export.join(place(&archive));
+        let aside = Bed::get().export.join(format!("aside-{name}-{}", scene.name));
+        std::fs::rename(&path, &aside).unwrap();
+        scene.delete_archive(&archive).await;
+        let message = scene.event(&archive.name_any(), "ArchiveMissing").await;
+        let expected = format!(
+            "this Archive was deleted, and directory {} of share {}:{} was not found. If it returns within a day, it is \
+             removed; after that, the object goes. If the data is gone, an administrator of the cluster can remove the \
+             finalizer bindery.dev/archive",
+            place(&archive),
+            Bed::get().server,
+            Bed::get().share
+        );
+        assert_eq!(message, expected);
+        archives.push((archive, path, aside));
+    }
+    let [(returns, path, aside), (stays, _, kept)] = &archives[..] else {
+        unreachable!()
+    };
+    std::fs::rename(aside, path).unwrap();
+    scene.until_archive_gone(returns).await;
+    assert!(!path.exists());
+    scene.until_missing_for_a_day(stays).await;
+    scene.until_archive_gone(stays).await;
+    assert!(kept.exists(), "only what is an archive is removed");
+    bindery.unregister().await;
+}
+
+#[tokio::test]
 async fn a_directory_that_replaces_an_archive_gets_another_object_after_a_day() {
     let bindery = Bindery::start(&["--retention-interval=200ms"]).await;
     let scene = Scene::of(&bindery.provisioner).await;

@@ -84,6 +84,30 @@ async fn a_late_rename_of_version_3_is_undone_when_no_volume_records_it() {
 }
 
 #[tokio::test]
+async fn the_directory_of_a_deleted_archive_is_removed_after_a_late_rename() {
+    let server = Ganesha::start_v3();
+    let (mut bindery, scene, archive, relay) =
+        a_rename_after_the_volume_is_gone(&server, |_| RENAME_OF_V3.to_owned()).await;
+    bindery.kill();
+    let path = server.export_dir().join(place(&archive));
+    relay.send_late_calls();
+    eventually("the RENAME has moved the directory", async || {
+        (!path.exists()).then_some(())
+    })
+    .await;
+    scene.delete_archive(&archive).await;
+    bindery.run().await;
+    scene.until_archive_gone(&archive).await;
+    eventually("the data is gone, as its user has asked", async || {
+        let mut left = std::fs::read_dir(server.export_dir()).unwrap();
+        let is_of_scene = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().contains(&scene.name);
+        (!left.any(|entry| is_of_scene(entry.unwrap()))).then_some(())
+    })
+    .await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
 async fn a_late_rename_of_version_4_has_no_effect() {
     let server = Ganesha::start_with_usual_lease();
     let (bindery, scene, archive, relay) =

@@ -68,9 +68,9 @@ pub async fn reconcile(cached: Arc<CachedArchive>, leader: Arc<Leader>) -> Resul
         return Err(Error::NotLeading);
     };
     let span = tracing::info_span!("archive", object = key(&cached));
-    Box::pin(step(&leader, &cached)).instrument(span).await?;
+    let next = Box::pin(step(&leader, &cached)).instrument(span).await?;
     leader.backoff.reset(&key(&cached));
-    Ok(Action::await_change())
+    Ok(next)
 }
 
 /// Returns the key of an object in the record of failures.
@@ -82,27 +82,28 @@ pub fn key(cached: &CachedArchive) -> String {
     )
 }
 
-async fn step(leader: &Leader, cached: &CachedArchive) -> Result<(), Error> {
+async fn step(leader: &Leader, cached: &CachedArchive) -> Result<Action, Error> {
     let ctx = &leader.ctx;
     let archives: Api<Archive> = Api::namespaced(ctx.cluster.client.clone(), &cached.namespace().unwrap_or_default());
     let Some(archive) = archives.get_opt(&cached.name_any()).await? else {
-        return Ok(());
+        return Ok(Action::await_change());
     };
     leader.may_act()?;
     match archives::plan(facts(ctx, &archive).await?) {
-        Plan::Leave => Ok(()),
-        Plan::Protect => finalizer::add(&archives, &archive).await,
-        Plan::Follow => follow(leader, &archive).await,
-        Plan::Move => move_to_own_namespace(leader, &archives, &archive).await,
+        Plan::Leave => {}
+        Plan::Protect => finalizer::add(&archives, &archive).await?,
+        Plan::Follow => follow(leader, &archive).await?,
+        Plan::Move => move_to_own_namespace(leader, &archives, &archive).await?,
         Plan::Release => {
             tracing::info!(
                 "the definition of archives or the namespace is being deleted, or was deleted and created again: the \
                  directory is kept"
             );
-            finalizer::remove(&archives, &archive).await
+            finalizer::remove(&archives, &archive).await?;
         }
-        Plan::Remove => remove(leader, &archives, &archive).await,
+        Plan::Remove => return remove(leader, &archives, &archive).await,
     }
+    Ok(Action::await_change())
 }
 
 async fn facts(ctx: &Context, archive: &Archive) -> Result<Facts, Error> {
@@ -208,14 +209,27 @@ async fn copy_expiry(ctx: &Context, archive: &Archive, copy: &Archive) -> Result
     finalizer::annotate(ctx, copy, names::annotation::KEEP_UNTIL, Some(until)).await
 }
 
-async fn remove(leader: &Leader, archives: &Api<Archive>, archive: &Archive) -> Result<(), Error> {
+async fn remove(leader: &Leader, archives: &Api<Archive>, archive: &Archive) -> Result<Action, Error> {
     let ctx = &leader.ctx;
+    let (server, share) = (&archive.spec.server, &archive.spec.share);
+    let directory = format!("directory {} of share {server}:{share}", archive.current_directory());
     let outcome = match ArchiveRecord::read(archive) {
         Ok(record) => remove::remove(leader, archive, &record).await?,
         Err(why) => Outcome::Kept(why),
     };
-    finalizer::remove(archives, archive).await?;
+    if outcome != Outcome::Missing {
+        finalizer::remove(archives, archive).await?;
+    }
     match outcome {
+        Outcome::Missing => {
+            let note = format!(
+                "this Archive was deleted, and {directory} was not found. If it returns within a day, it is removed; after \
+                 that, the object goes. If the data is gone, an administrator of the cluster can remove the finalizer {}",
+                names::ARCHIVE_FINALIZER
+            );
+            ctx.events.warn(archive, reason::ARCHIVE_MISSING, note);
+            return Ok(Action::requeue(ctx.options.retention_interval));
+        }
         Outcome::Removed => {
             ctx.metrics.step("archive_removed");
             let note = "the directory was moved to the trash; its files are being removed".to_owned();
@@ -223,15 +237,12 @@ async fn remove(leader: &Leader, archives: &Api<Archive>, archive: &Archive) -> 
         }
         Outcome::Gone => {
             let note = format!(
-                "the object is deleted, and nothing was removed: directory {} of share {}:{} was not found. If it is found \
-                 later, it gets another object",
-                archive.current_directory(),
-                archive.spec.server,
-                archive.spec.share
+                "the object is deleted, and nothing was removed: {directory} was not found. If it is found later, it gets \
+                 another object"
             );
             ctx.events.warn(archive, reason::ARCHIVE_MISSING, note);
         }
         Outcome::Kept(why) => report_kept(ctx, archive, &why),
     }
-    Ok(())
+    Ok(Action::await_change())
 }

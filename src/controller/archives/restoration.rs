@@ -58,8 +58,7 @@ pub async fn follow(leader: &Leader, archive: &Archive, record: &ArchiveRecord) 
 }
 
 /// The volume is gone, or there was none. If the archive was restored, and is not on the share again, its object goes. If the
-/// directory is at the path of the volume, it becomes the archive again: a request that was sent before the volume was
-/// removed took effect later.
+/// directory is at the path of the volume, it becomes the archive again.
 async fn without_volume(leader: &Leader, archive: &Archive, record: &ArchiveRecord) -> Result<bool, Error> {
     let ctx = &leader.ctx;
     let Some(status) = &archive.status else {
@@ -72,11 +71,18 @@ async fn without_volume(leader: &Leader, archive: &Archive, record: &ArchiveReco
         delete(leader, archive).await?;
         return Ok(true);
     }
-    let path = status
-        .restore
-        .as_ref()
-        .and_then(|restore| Directory::parse(&restore.directory).ok());
-    let Some(path) = path else { return Ok(false) };
+    move_back(leader, archive, record).await?;
+    Ok(false)
+}
+
+/// Makes the directory the archive again, if it is at the path of the volume that was to get it, and no volume has it. A
+/// request that was sent before that volume was removed took effect later. Returns whether the directory was moved.
+pub async fn move_back(leader: &Leader, archive: &Archive, record: &ArchiveRecord) -> Result<bool, Error> {
+    let ctx = &leader.ctx;
+    let restore = archive.status.as_ref().and_then(|status| status.restore.as_ref());
+    let Some(path) = restore.and_then(|restore| Directory::parse(&restore.directory).ok()) else {
+        return Ok(false);
+    };
     if ctx.look_up(&record.share, &path).await? != Some(record.identity) || has_volume(ctx, record, &path) {
         return Ok(false);
     }
@@ -92,7 +98,7 @@ async fn without_volume(leader: &Leader, archive: &Archive, record: &ArchiveReco
     if moved == Moved::Done {
         ctx.metrics.step("put_back");
     }
-    Ok(false)
+    Ok(moved == Moved::Done)
 }
 
 /// Returns whether a volume has the directory that an archive was.

@@ -58,7 +58,7 @@ pub async fn owner_state(leader: &Leader, owner: &str, share: &Share, place: &Di
 }
 
 /// Returns whether the volume still exists, and records this place for its directory or has an invalid record.
-async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Error> {
+pub async fn is_being_moved_to(ctx: &Context, owner: &str, place: &Directory) -> Result<bool, Error> {
     let volume = ctx.cluster.volume(owner).await?;
     let is_elsewhere = |record: &Record| !record.moved_to.contains(place);
     Ok(volume.is_some_and(|volume| !volume.record.as_ref().is_ok_and(is_elsewhere)))

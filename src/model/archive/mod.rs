@@ -21,6 +21,8 @@ pub use self::status::seconds;
 
 /// The type of the condition that says whether the directory was found.
 pub const FOUND: &str = "DirectoryFound";
+/// The reason in that condition if the directory is being moved to the trash.
+pub const REMOVING: &str = "Removing";
 /// The type of the condition that says whether a claim has the directory.
 pub const RESTORED: &str = "Restored";
 

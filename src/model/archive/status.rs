@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Archive, ArchivePhase, ArchiveRestoration, ArchiveStatus, RESTORED};
+use super::{Archive, ArchivePhase, ArchiveRestoration, ArchiveStatus, FOUND, REMOVING, RESTORED};
 use crate::model::directory::Directory;
 
 impl ArchiveStatus {
@@ -50,6 +50,19 @@ impl ArchiveStatus {
 }
 
 impl Archive {
+    /// Whether a claim has the directory, or had it.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.status.as_ref().map(|status| status.phase) == Some(ArchivePhase::Restored)
+    }
+
+    /// Whether the directory is being moved to the trash, or is there.
+    #[must_use]
+    pub fn is_being_removed(&self) -> bool {
+        let mut conditions = self.status.iter().flat_map(|status| &status.conditions);
+        conditions.any(|one| one.type_ == FOUND && one.reason == REMOVING)
+    }
+
     /// Since when a claim has the directory; `None` if none has it.
     #[must_use]
     pub fn restored_since(&self) -> Option<Timestamp> {
