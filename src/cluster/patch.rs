@@ -84,7 +84,7 @@ pub async fn merge(volumes: &Api<PersistentVolume>, volume: &Volume, mut fields:
         .map(|merged| merged.metadata.resource_version.unwrap_or_default())
 }
 
-/// Deletes a volume that the controller has created, if it is still fenced and of this attempt.
+/// Deletes a volume that was created with a fence, if it is still fenced and of this attempt.
 pub async fn delete_if_fenced(volumes: &Api<PersistentVolume>, name: &str, attempt: &str) -> kube::Result<()> {
     let found = volumes.get_opt(name).await?;
     delete_while_fenced(volumes, name, found, Some(attempt)).await

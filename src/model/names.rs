@@ -66,6 +66,8 @@ pub mod volume_annotation {
     pub const DIRECTORY_ID: &str = "bindery.dev/directory-id";
     /// The object of the archive whose directory this was: `namespace/name`.
     pub const RESTORED_FROM: &str = "bindery.dev/restored-from";
+    /// The name that the claim gave: of that object, or of the claim whose newest archive it was.
+    pub const RESTORED_AS: &str = "bindery.dev/restored-as";
     /// The path of that archive, relative to the export. If no claim gets the volume, the directory is moved back there.
     pub const ARCHIVE: &str = "bindery.dev/archive";
     /// The identity of its directory on the server.

@@ -14,7 +14,9 @@ use super::decide::Facts;
 use super::restore::RestoreFacts;
 use crate::model::attributes::Attributes;
 use crate::model::candidate::Candidate;
-use crate::model::choices::{CsiDriver, ExistingDirectory, FreeSpace, OnStorageFailure, Provision, SizeLimit};
+use crate::model::choices::{
+    CsiDriver, ExistingDirectory, FreeSpace, OnStorageFailure, Provision, RestoreAttributes, SizeLimit,
+};
 use crate::model::claim::{Bytes, Claim};
 use crate::model::directory::{Directory, Share};
 use crate::model::labels::Labels;
@@ -24,7 +26,7 @@ use crate::model::reclaim::Reclaim;
 use crate::model::retention::Retention;
 use crate::model::source::Source;
 use crate::model::topologies::Topologies;
-use crate::model::volume::{ClaimRef, Installation, NewVolume, Origin, Phase, Record, Volume};
+use crate::model::volume::{ClaimRef, Installation, NewVolume, Origin, Phase, Record, Restored, Volume};
 use crate::model::volume_source::VolumeSource;
 
 /// The volume of the claim in [`World`].
@@ -146,6 +148,21 @@ pub fn record(directory: &str) -> Record {
         source: VolumeSource::Nfs,
         restored: None,
         size_limit: SizeLimit::Ignore,
+    }
+}
+
+/// Archive `team-a/a`, which a claim gives this name.
+pub fn restored(named: &str) -> Restored {
+    let made = "2026-11-01T16:31:15Z".parse().unwrap();
+    let tag = Directory::archive_tag("blue", "pvc-a");
+    Restored {
+        namespace: "team-a".to_owned(),
+        name: "a".to_owned(),
+        named: named.to_owned(),
+        archive: Directory::parse("team-a-data").unwrap().archive(made, &tag, None, None),
+        identity: "1.2:3".parse().unwrap(),
+        version: "4".parse().unwrap(),
+        attributes: RestoreAttributes::Keep,
     }
 }
 

@@ -79,7 +79,7 @@ pub fn plan(volume: &Volume, claim_state: ClaimState<'_>, installation: &Install
         return not_ours(volume, installation);
     }
     if !volume.deleting && volume.is_fenced() {
-        return plan_unused(volume, claim_state);
+        return plan_fenced(volume, claim_state);
     }
     let is_ready = volume.ready && volume.phase != Phase::Released;
     let is_retained = volume.phase == Phase::Released && volume.reclaim == Reclaim::Retain;
@@ -128,6 +128,25 @@ fn not_ours(volume: &Volume, installation: &Installation) -> Plan {
         (Some(_), _) => Plan::Leave,
         (None, Some(provisioner)) if *provisioner != installation.provisioner => Plan::Leave,
         (None, _) => Plan::NotOurs(NotOurs::Unmarked),
+    }
+}
+
+/// The step for a fenced volume. One that gets the directory of an archive is fenced until its claim exists. Then it is
+/// compared with the claim, so that no other claim of this name gets the data.
+fn plan_fenced(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
+    match (&volume.record, claim_state) {
+        (Ok(record), ClaimState::Exists(claim))
+            if volume.is_being_restored() && claim.volume_name.as_ref() == Some(&volume.name) =>
+        {
+            match decide::fits(claim, volume) {
+                Ok(()) => Plan::Bind {
+                    record: record.clone(),
+                    difference: None,
+                },
+                Err(difference) => Plan::Undo(difference),
+            }
+        }
+        _ => plan_unused(volume, claim_state),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::model::claim::{Bytes, Name};
+use crate::model::data_source::DataSource;
 use crate::model::identity::Identity;
 use crate::model::names;
+use crate::model::volume::Origin;
 use crate::policy::fixtures::{self, installation};
 
 fn record() -> Record {
@@ -281,6 +283,49 @@ fn a_fenced_volume_that_its_claim_names_is_not_an_orphan() {
         plan(&fenced, ClaimState::Exists(&claim(|_| ())), &installation()),
         Plan::Wait
     );
+}
+
+#[test]
+fn a_volume_of_an_archive_is_fenced_until_its_own_claim_exists() {
+    let restored = fixtures::restored("data");
+    let fenced = volume(|volume| {
+        uid(volume, names::UNBOUND_UID);
+        volume.phase = Phase::Released;
+        let record = volume.record.as_mut().unwrap();
+        record.origin = Origin::Restored;
+        record.restored = Some(restored.clone());
+    });
+    let planned = |change: fn(&mut Claim)| {
+        let claim = claim(|claim| {
+            claim.data_source = DataSource::Archive("data".to_owned());
+            change(claim);
+        });
+        plan(&fenced, ClaimState::Exists(&claim), &installation())
+    };
+    let record = fenced.record.clone().unwrap();
+    let difference = None;
+    assert_eq!(planned(|_| ()), Plan::Bind { record, difference });
+    let undo = |why: &str| Plan::Undo(why.to_owned());
+    assert_eq!(
+        planned(|claim| claim.data_source = DataSource::Empty),
+        undo("it names no Archive, and the volume was made from Archive a")
+    );
+    assert_eq!(
+        planned(|claim| claim.data_source = DataSource::Archive("b".to_owned())),
+        undo("it names Archive b, and the volume was made for a claim that names data")
+    );
+    assert_eq!(
+        planned(|claim| claim.class = None),
+        undo("its class is \"\", the volume's is \"fast\"")
+    );
+    assert_eq!(
+        planned(|claim| claim.volume_name = None),
+        Plan::Wait,
+        "catch-up uses it"
+    );
+    let of_another_class = |claim: &mut Claim| (claim.volume_name, claim.class) = (None, None);
+    assert_eq!(planned(of_another_class), Plan::Orphan);
+    assert_eq!(plan(&fenced, ClaimState::Gone, &installation()), Plan::Orphan);
 }
 
 #[test]

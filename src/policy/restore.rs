@@ -223,6 +223,7 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
     Ok(Restored {
         namespace: archive.namespace().unwrap_or_else(|| claim.namespace.clone()),
         name,
+        named: request.name.to_owned(),
         archive: record.directory,
         identity: record.identity,
         version: record.share.version(),
@@ -308,10 +309,7 @@ pub fn use_volume(
         || "no claim".to_owned(),
         |claim| format!("claim {}/{}", claim.namespace, claim.name),
     );
-    let is_being_restored = volume
-        .record
-        .as_ref()
-        .is_ok_and(|record| record.being_restored().is_some());
+    let is_being_restored = volume.is_being_restored();
     let is_unclaimed = |name: &str| volume.is_unclaimed_for(namespace, name);
     if volume.maker.as_ref() != Some(installation) || volume.record.is_err() {
         return Err(Conflict::Refuse(format!(

@@ -96,6 +96,7 @@ fn a_claim_gets_the_directory_of_the_archive_that_it_names() {
         Some(Restored {
             namespace: "team-a".to_owned(),
             name: "a".to_owned(),
+            named: "a".to_owned(),
             archive: Directory::recorded(&directory("a", 1)).unwrap(),
             identity: "1.2:3".parse().unwrap(),
             version: "4".parse().unwrap(),
@@ -442,9 +443,11 @@ fn the_volume_records_where_the_archive_was() {
     let annotations = built.metadata.annotations.clone().unwrap();
     assert_eq!(annotations["bindery.dev/directory"], "restored");
     assert_eq!(annotations["bindery.dev/restored-from"], "team-a/a");
+    assert_eq!(annotations["bindery.dev/restored-as"], "a");
     assert_eq!(annotations["bindery.dev/archive"], directory("a", 1));
     assert_eq!(annotations["bindery.dev/archive-id"], "1.2:3");
     let read = Volume::read(&built);
+    assert!(read.is_fenced(), "Kubernetes would bind any claim of this name");
     assert_eq!(read.record.unwrap().being_restored(), new.restored.as_ref());
 
     let mut broken = built;

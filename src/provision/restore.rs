@@ -1,6 +1,7 @@
 //! Gives the directory of an archive to a volume.
 //!
-//! Order of effects: (1) look up the claim and the directory; (2) create the volume, which records the archive; (3) write
+//! Order of effects: (1) look up the claim and the directory; (2) create the volume, which records the archive, and is fenced
+//! until the controller has compared it with its claim; (3) write
 //! into the object of the archive that it is being restored; (4) rename the directory, if it has the recorded identity; (5)
 //! set its mode and owner, if the class says so. The name of the volume follows from the archive, so the API server refuses
 //! a second one. After a crash at any point, the volume says what was to be done: the controller completes that when the

@@ -63,10 +63,10 @@ impl Provisioner {
         }
         let volumes = self.volumes();
         let delete = async {
-            if claim_ref.uid.is_some() {
-                patch::delete(&volumes, volume).await
-            } else {
-                patch::fence_and_delete(&volumes, &volume.name, patch::test_uid(volume)).await
+            match &volume.attempt {
+                Some(attempt) if volume.is_fenced() => patch::delete_if_fenced(&volumes, &volume.name, attempt).await,
+                _ if claim_ref.uid.is_some() => patch::delete(&volumes, volume).await,
+                _ => patch::fence_and_delete(&volumes, &volume.name, patch::test_uid(volume)).await,
             }
         };
         let purpose = format!("delete PersistentVolume {}", volume.name);
@@ -176,23 +176,24 @@ impl Provisioner {
 
     async fn try_to_undo(&self, how: Undo, new: &NewVolume) -> kube::Result<()> {
         let volumes = self.volumes();
-        if new.claim_uid.is_some() {
-            // The volume was created with a fence.
-            return match how {
-                Undo::Fence => Ok(()),
-                Undo::Delete => patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await,
-            };
-        }
         let is_of_this_call = patch::test_annotation(volume_annotation::ATTEMPT, new.attempt.as_str());
-        if how == Undo::Fence {
-            return patch::fence(&volumes, &new.name, is_of_this_call).await.map(drop);
+        match how {
+            Undo::Fence if new.is_made_fenced() => return Ok(()),
+            Undo::Fence => return patch::fence(&volumes, &new.name, is_of_this_call).await.map(drop),
+            Undo::Delete => {}
         }
-        let (namespace, name) = &new.claim;
-        let claim = self.cluster.claim(namespace, name).await?;
-        if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&new.name)) {
-            // A concurrent call has provisioned the claim.
-            return Ok(());
+        if new.claim_uid.is_none() {
+            let (namespace, name) = &new.claim;
+            let claim = self.cluster.claim(namespace, name).await?;
+            if claim.is_some_and(|claim| claim.volume_name.as_ref() == Some(&new.name)) {
+                // A concurrent call has provisioned the claim.
+                return Ok(());
+            }
         }
-        patch::fence_and_delete(&volumes, &new.name, is_of_this_call).await
+        if new.is_made_fenced() {
+            patch::delete_if_fenced(&volumes, &new.name, &new.attempt).await
+        } else {
+            patch::fence_and_delete(&volumes, &new.name, is_of_this_call).await
+        }
     }
 }

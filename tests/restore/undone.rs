@@ -9,7 +9,7 @@ use crate::support::archives::place;
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::other_webhook::OtherWebhook;
-use crate::support::scene::{Scene, annotation, directory};
+use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -103,6 +103,80 @@ async fn a_later_webhook_that_changes_a_label_does_not_restore_twice() {
     assert_eq!(read(&directory(&volume)).as_deref(), Some("data"));
     assert_eq!(scene.own_volumes().await.len(), 1);
     webhook.unregister().await;
+}
+
+/// Returns a claim of no class of Bindery, without a data source.
+fn claim_of_no_class(scene: &Scene, name: &str) -> serde_json::Value {
+    let mut claim = scene.claim(name);
+    claim["spec"]["storageClassName"] = json!("");
+    claim
+}
+
+#[tokio::test]
+async fn a_refused_restore_gives_the_data_to_no_other_claim_of_that_name() {
+    let bindery = Bindery::start(&["--orphan-grace=4s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    for names_it in [false, true] {
+        let archive = archived(&scene, &format!("data-{names_it}")).await;
+        let name = format!("again-{names_it}");
+        scene.set_quota("persistentvolumeclaims", "0").await;
+        scene.refused(claim_of(&scene, &name, &archive.name_any())).await;
+        let volume = scene.own_volumes().await.remove(0);
+        let mut other = claim_of_no_class(&scene, &name);
+        if names_it {
+            other["spec"]["volumeName"] = json!(volume_name(&volume));
+        }
+        scene.create_without_quota(other).await;
+        until_put_back(&scene, &archive, &archive.spec.claim_name).await;
+        scene.until_gone(&volume).await;
+        let now = scene.claims().get(&name).await.unwrap();
+        assert_eq!(now.status.unwrap().phase.as_deref(), Some("Pending"));
+        if names_it {
+            let message = scene.event(&name, "ClaimChanged").await;
+            assert!(message.contains("its class is \"\""), "{message}");
+        }
+    }
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_names_the_volume_of_another_restore_does_not_get_it() {
+    let mut bindery = Bindery::start(&["--orphan-grace=4s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let archive = archived(&scene, "data").await;
+    let other = archived(&scene, "other").await;
+    scene.set_quota("persistentvolumeclaims", "0").await;
+    scene.refused(claim_of(&scene, "again", "data")).await;
+    let volume = scene.own_volumes().await.remove(0);
+    // The webhook does not see this claim. It names another Archive, which its user may read.
+    bindery.kill();
+    let mut claim = claim_of(&scene, "again", &other.name_any());
+    claim["spec"]["volumeName"] = json!(volume_name(&volume));
+    scene.create_without_quota(claim).await;
+    bindery.run().await;
+    until_put_back(&scene, &archive, "data").await;
+    scene.until_gone(&volume).await;
+    let message = scene.event("again", "ClaimChanged").await;
+    let expected = format!(
+        "it names Archive {}, and the volume was made for a claim that names data",
+        other.name_any()
+    );
+    assert!(message.contains(&expected), "{message}");
+    assert_eq!(read(&directory_of(&other)).as_deref(), Some("other"));
+
+    // The webhook sees this one: it gets a volume of its own.
+    scene.set_quota("persistentvolumeclaims", "0").await;
+    scene.refused(claim_of(&scene, "third", "data")).await;
+    let volume = scene.own_volumes().await.remove(0);
+    let mut claim = scene.claim("third");
+    claim["spec"]["volumeName"] = json!(volume_name(&volume));
+    scene.create_without_quota(claim).await;
+    let (_, own) = scene.until_bound("third").await;
+    assert_ne!(volume_name(&own), volume_name(&volume));
+    assert_eq!(read(&directory(&own)), None);
+    until_phase(&scene, &archive, ArchivePhase::Available).await;
+    assert_eq!(read(&directory_of(&archive)).as_deref(), Some("data"));
+    bindery.unregister().await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::{archived, claim_of, directory_of, read, until_phase};
 use crate::layouts::DENIED;
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::Scene;
+use crate::support::scene::{Scene, directory};
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -57,4 +57,14 @@ async fn a_claim_whose_class_needs_a_limit_of_the_size_gets_no_archive_without_o
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_claim_gets_its_archive_although_kubernetes_binds_the_other_claims() {
+    let bindery = Bindery::start(&["--binder=off"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let archive = archived(&scene, "data").await;
+    let (_, volume) = scene.bound(claim_of(&scene, "again", &archive.name_any())).await;
+    assert_eq!(read(&directory(&volume)).as_deref(), Some("data"));
+    bindery.unregister().await;
 }

@@ -66,7 +66,9 @@ pub async fn provision_named(
     match &existing {
         Some(existing) if !existing.is_unclaimed_for(&claim.namespace, name) => return Ok(Action::await_change()),
         // The binder binds it, unless it is fenced.
-        Some(existing) if !existing.is_fenced() => return Ok(Action::requeue(SHORT_PAUSE)),
+        Some(existing) if !existing.is_fenced() || existing.is_being_restored() => {
+            return Ok(Action::requeue(SHORT_PAUSE));
+        }
         _ => {}
     }
     let unnamed = Claim {

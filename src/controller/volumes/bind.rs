@@ -93,7 +93,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         );
         return undo_or_fail(leader, volume, claim, same).await;
     }
-    let uid_is_missing = volume.claim.as_ref().is_some_and(|claim| claim.uid.is_none());
+    let uid_is_missing = volume.claim_uid().is_none();
     if uid_is_missing && ctx.options.binder == BinderMode::Off {
         // kube-controller-manager writes the uid; the watch event triggers the next reconcile.
         return Ok(());
@@ -105,8 +105,8 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         patch::test_uid(volume),
         test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),
     ];
-    if uid_is_missing {
-        operations.push(test("/spec/claimRef/uid", Value::Null));
+    if uid_is_missing || volume.is_fenced() {
+        operations.push(test("/spec/claimRef/uid", json!(volume.claim_uid())));
         operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
     }
     operations.extend(Box::pin(class_mismatch::policy_of_claims_class(step, claim)).await?);
@@ -129,7 +129,7 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
 /// administrator must decide.
 async fn undo_or_fail(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
     match &volume.claim {
-        Some(claim_ref) if claim_ref.uid.is_none() => undo(leader, volume, claim, &why).await,
+        Some(_) if !volume.had_claim() => undo(leader, volume, claim, &why).await,
         _ => Err(Error::Invalid(why)),
     }
 }
@@ -140,7 +140,11 @@ async fn undo_or_fail(leader: &Leader, volume: &Volume, claim: &Claim, why: Stri
 pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Error> {
     let ctx = &leader.ctx;
     report_changed(ctx, volume, claim, difference);
-    patch::fence_and_delete(&ctx.persistent_volumes(), &volume.name, patch::test_uid(volume)).await?;
+    let volumes = ctx.persistent_volumes();
+    match &volume.attempt {
+        Some(attempt) if volume.is_fenced() => patch::delete_if_fenced(&volumes, &volume.name, attempt).await?,
+        _ => patch::fence_and_delete(&volumes, &volume.name, patch::test_uid(volume)).await?,
+    }
     ctx.metrics.step("undone");
     Ok(())
 }

@@ -155,10 +155,17 @@ impl NewVolume {
         (self.size_limit == SizeLimit::Set).then(|| self.size_limit.to_string())
     }
 
-    /// The uid in the new volume's `claimRef`; none in an admission review. A volume for an existing claim is fenced
-    /// until its directory exists: otherwise the controller manager would bind claim and volume at once.
+    /// Whether the volume is created with a fence. A volume for an existing claim is fenced until its directory exists:
+    /// otherwise the controller manager would bind claim and volume at once. A volume with the directory of an archive is
+    /// fenced until Bindery has compared it with its claim: otherwise the controller manager would give the data to any claim
+    /// of this name.
+    pub fn is_made_fenced(&self) -> bool {
+        self.claim_uid.is_some() || self.restored.is_some()
+    }
+
+    /// The uid in the new volume's `claimRef`.
     fn reference(&self) -> Option<String> {
-        self.claim_uid.as_ref().map(|_| names::UNBOUND_UID.to_owned())
+        self.is_made_fenced().then(|| names::UNBOUND_UID.to_owned())
     }
 
     /// Builds the object for the API server.

@@ -249,6 +249,12 @@ impl Volume {
         self.claim_uid() == Some(names::UNBOUND_UID)
     }
 
+    /// Whether it is to get the directory of an archive, and no claim has had it.
+    pub fn is_being_restored(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_ok_and(|record| record.being_restored().is_some())
+    }
+
     /// Whether a claim has had it; its directory may then hold data.
     pub fn had_claim(&self) -> bool {
         self.ready || self.claim_uid().is_some_and(|uid| uid != names::UNBOUND_UID)

@@ -13,6 +13,8 @@ pub struct Restored {
     pub namespace: String,
     /// The name of its object.
     pub name: String,
+    /// The name that the claim gives: of this object, or of the claim whose newest archive it is.
+    pub named: String,
     /// Its path below the share.
     pub archive: Directory,
     /// The identity of its directory.
@@ -40,6 +42,9 @@ impl Restored {
         Ok(Some(Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            named: annotations
+                .get(volume_annotation::RESTORED_AS)?
+                .unwrap_or_else(|| name.to_owned()),
             archive: archive.ok_or_else(|| annotations.invalid(volume_annotation::ARCHIVE, &"it is not an archive"))?,
             identity: annotations.require(volume_annotation::ARCHIVE_ID)?,
             version: annotations.require(volume_annotation::ARCHIVE_NFS_VERSION)?,
@@ -48,9 +53,10 @@ impl Restored {
     }
 
     /// The annotations with which a volume records this.
-    pub(super) fn annotations(&self) -> [(&'static str, String); 5] {
+    pub(super) fn annotations(&self) -> [(&'static str, String); 6] {
         [
             (volume_annotation::RESTORED_FROM, self.object()),
+            (volume_annotation::RESTORED_AS, self.named.clone()),
             (volume_annotation::ARCHIVE, self.archive.to_string()),
             (volume_annotation::ARCHIVE_ID, self.identity.to_string()),
             (volume_annotation::ARCHIVE_NFS_VERSION, self.version.as_str().to_owned()),

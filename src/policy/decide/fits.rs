@@ -11,19 +11,24 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
     if class != volume.class {
         return Err(format!("its class is {class:?}, the volume's is {:?}", volume.class));
     }
-    let names_archive = matches!(claim.data_source, DataSource::Archive(_));
     let restored = volume.record.as_ref().ok().and_then(|record| record.restored.as_ref());
-    match restored {
-        None if names_archive => {
+    match (restored, &claim.data_source) {
+        (None, DataSource::Archive(_)) => {
             return Err("it names an Archive, and the volume was not made from one".to_owned());
         }
-        Some(restored) if !names_archive => {
+        (Some(restored), DataSource::Archive(name)) if *name != restored.named => {
+            return Err(format!(
+                "it names Archive {name}, and the volume was made for a claim that names {}",
+                restored.named
+            ));
+        }
+        (None, _) | (Some(_), DataSource::Archive(_)) => {}
+        (Some(restored), _) => {
             return Err(format!(
                 "it names no Archive, and the volume was made from Archive {}",
                 restored.name
             ));
         }
-        _ => {}
     }
     fits_modes_and_size(claim, volume).map_err(|differs| format!("it {differs}"))
 }

@@ -128,9 +128,11 @@ fn decision_for(
 
 /// Whether an earlier attempt for this claim created the volume, and no claim has had it since. A volume that a claim has
 /// had may hold data, for example a retained volume whose `claimRef` an administrator has removed. Only an existing claim
-/// can use a fenced volume: a claim in an admission review that names it must wait until it is removed.
+/// can use a fenced volume: a claim in an admission review that names it must wait until it is removed. A volume with the
+/// directory of an archive is fenced from the beginning.
 fn was_created_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
-    volume.is_unclaimed_of(installation, claim) && (!volume.is_fenced() || claim.volume_name.is_none())
+    let is_being_removed = volume.is_fenced() && claim.volume_name.is_some() && !volume.is_being_restored();
+    !is_being_removed && volume.is_unclaimed_of(installation, claim)
 }
 
 /// Whether the volume that a claim names was created for this claim, and another call is removing it.

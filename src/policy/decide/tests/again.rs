@@ -3,12 +3,11 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::*;
-use crate::model::choices::RestoreAttributes;
 use crate::model::claim::Bytes;
-use crate::model::directory::{Directory, NfsVersion, Share};
+use crate::model::directory::{Directory, Share};
 use crate::model::names;
-use crate::model::volume::{Phase, Restored};
-use crate::policy::fixtures::volume;
+use crate::model::volume::{Origin, Phase};
+use crate::policy::fixtures::{restored, volume};
 
 /// The volume that an earlier attempt created for the same claim.
 fn earlier() -> Volume {
@@ -70,15 +69,11 @@ fn a_claim_moved_to_another_class_loses_its_volume() {
 fn a_volume_that_gets_an_archive_is_not_used_for_a_claim_without_one() {
     let answer = verdict(|world| {
         reinvoked(world);
-        let record = world.volume.as_mut().unwrap().record.as_mut().unwrap();
-        record.restored = Some(Restored {
-            namespace: "team-a".to_owned(),
-            name: "data-1".to_owned(),
-            archive: Directory::parse("data").unwrap(),
-            identity: "1.2:3".parse().unwrap(),
-            version: NfsVersion::default(),
-            attributes: RestoreAttributes::Keep,
-        });
+        let volume = world.volume.as_mut().unwrap();
+        volume.claim.as_mut().unwrap().uid = Some(names::UNBOUND_UID.to_owned());
+        let record = volume.record.as_mut().unwrap();
+        record.origin = Origin::Restored;
+        record.restored = Some(restored("data-1"));
     });
     assert!(
         matches!(&answer.decision, Decision::Provision(new) if new.name == VOLUME),
