@@ -13,7 +13,8 @@ use crate::policy::restore::{RestoreFacts, User, meant};
 
 impl Provisioner {
     /// Reads the archives of the claim's namespace, and what the user may read. Returns nothing if the claim names no archive.
-    /// A claim that exists has no user: nothing is known about who created it.
+    /// A claim that exists has no user: nothing is known about who created it. The API server has checked the right to get an
+    /// archive of the name that the claim gives (policy `bindery-restores`).
     pub async fn restore_facts(
         &self,
         claim: &Claim,
@@ -38,7 +39,8 @@ impl Provisioner {
         let other = meant.map(ResourceExt::name_any).filter(|other| other != name);
         let may_get_other = async {
             match &other {
-                Some(other) => may("get", Some(other)).await,
+                // The API server has checked the name that the claim gives, if this call cannot.
+                Some(other) => Ok(may_get && may("get", Some(other)).await?),
                 None => Ok(may_get),
             }
         };

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{archived, claim_of, directory_of, read};
 use crate::support::archives::{archives_of, refusal};
 use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, directory, from};
 use crate::support::wait::eventually;
 
@@ -82,7 +83,7 @@ async fn a_user_who_may_read_one_archive_gets_this_one_and_no_list() {
     let (archive, other) = (archived(&scene, "data").await, archived(&scene, "other").await);
     let name = archive.name_any();
     let user = format!("reader-{}", scene.name);
-    let client = grant(&scene, &user, &[may(&["get"], &[&name, "nothing"])]).await;
+    let client = grant(&scene, &user, &[may(&["get"], &[&name, "nothing", "data"])]).await;
     let archives = archives_of(&client, &scene.name);
     refusal(archives.list(&ListParams::default()).await.map(drop));
     let message = refusal(create(&client, &scene, claim_of(&scene, "again", "other")).await);
@@ -97,7 +98,7 @@ async fn a_user_who_may_read_one_archive_gets_this_one_and_no_list() {
         )
     );
     assert_eq!(read(&directory_of(&other)).as_deref(), Some("other"));
-    // By its own name, or by that of its claim.
+    // By its own name, or by that of its claim, if the user may read archives of both names.
     create(&client, &scene, claim_of(&scene, "again", "data"))
         .await
         .unwrap();
@@ -125,6 +126,58 @@ async fn server_side_apply_by_a_user_who_may_not_create_claims_moves_nothing() {
     assert_eq!(message, lacks(&scene, &user, &archive.name_any()));
     assert_eq!(read(&directory_of(&archive)).as_deref(), Some("data"));
     assert!(scene.own_volumes().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_read_all_names_of_an_archive_does_not_get_it_by_the_name_of_its_claim() {
+    let scene = Scene::new().await;
+    let archive = archived(&scene, "data").await;
+    for (number, name) in [&*archive.name_any(), "data"].into_iter().enumerate() {
+        let user = format!("half-{number}-{}", scene.name);
+        let client = grant(&scene, &user, &[may(&["get"], &[name])]).await;
+        let message = refusal(create(&client, &scene, claim_of(&scene, "again", "data")).await);
+        assert_eq!(message, lacks(&scene, &user, "data"));
+    }
+    assert_eq!(read(&directory_of(&archive)).as_deref(), Some("data"));
+}
+
+#[tokio::test]
+async fn the_right_is_also_checked_of_claims_that_the_webhook_does_not_see() {
+    let mut bindery = Bindery::start(&["--retention-interval=500ms"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let archive = archived(&scene, "data").await;
+    let name = archive.name_any();
+    let outsider = format!("creator-{}", scene.name);
+    let without = grant(&scene, &outsider, &[]).await;
+    let reader = format!("reader-{}", scene.name);
+    let with = grant(&scene, &reader, &[may(&["get"], &[&name])]).await;
+    let denied = |asked: &str| {
+        let why = lacks(&scene, &outsider, asked);
+        let (_, why) = why.split_once("denied the request: ").unwrap();
+        format!("denied request: {why}")
+    };
+    let forbidden = async |claim: Value| {
+        let asked = claim["spec"]["dataSourceRef"]["name"].as_str().unwrap().to_owned();
+        let message = refusal(create(&without, &scene, claim).await);
+        assert!(message.contains("bindery-restores"), "{message}");
+        assert!(message.ends_with(&denied(&asked)), "{message}");
+    };
+    // A claim without a class can get one later.
+    let mut no_class = claim_of(&scene, "no-class", &name);
+    no_class["spec"]["storageClassName"] = json!("");
+    forbidden(no_class).await;
+    scene.annotate_namespace(json!({"bindery.dev/enabled": "false"})).await;
+    forbidden(claim_of(&scene, "disabled", &name)).await;
+    scene.annotate_namespace(json!({"bindery.dev/enabled": null})).await;
+    bindery.kill();
+    for asked in [&*name, "data", "nothing"] {
+        forbidden(claim_of(&scene, "again", asked)).await;
+    }
+    create(&with, &scene, claim_of(&scene, "again", &name)).await.unwrap();
+    bindery.run().await;
+    let (_, volume) = scene.until_bound("again").await;
+    assert_eq!(read(&directory(&volume)).as_deref(), Some("data"));
+    bindery.unregister().await;
 }
 
 #[tokio::test]
