@@ -212,7 +212,12 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
     let has_expired = record.expires().is_some_and(|until| until <= facts.now);
     if has_expired && !is_its_own && !has_waited && !is_kept(archive.keep_until(), facts.now) {
         let until = record.expires().map(|until| until.to_string()).unwrap_or_default();
-        return Err(format!("Archive {name} expired at {until}, and is being removed"));
+        return Err(format!(
+            "Archive {name} expired at {until}, and its data is removed soon, if it is still there; to get it, somebody who \
+             may change Archives keeps it first: kubectl annotate archive {name} -n {} --overwrite \
+             bindery.dev/keep-until=forever",
+            archive.namespace().unwrap_or_default()
+        ));
     }
     if let Some(size) = size(archive).filter(|size| size.bytes > request.capacity.bytes) {
         return Err(format!(

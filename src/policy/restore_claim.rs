@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::archives::is_kept;
 use crate::model::archive::{Archive, ArchivePhase};
 use crate::model::names::{ARCHIVE_KIND, GROUP, is_object_name};
 use crate::model::quantity;
@@ -79,14 +80,19 @@ fn phase(archive: &Archive) -> ArchivePhase {
 
 fn is_restorable(archive: &Archive, now: Timestamp) -> Result<(), String> {
     let name = archive.name_any();
+    let has_expired = archive.expires().is_some_and(|time| time <= now) && !is_kept(archive.keep_until(), now);
     let why = match phase(archive) {
         _ if archive.metadata.deletion_timestamp.is_some() => "it is being deleted, and its data is removed",
+        ArchivePhase::Available if has_expired => {
+            return Err(format!(
+                "archive {name} has expired, and its data is removed soon, if it is still there. To get it, keep it first: \
+                 kubectl annotate archive {name} -n {} --overwrite bindery.dev/keep-until=forever",
+                archive.namespace().unwrap_or_default()
+            ));
+        }
         ArchivePhase::Missing => "its directory is not on the share",
         ArchivePhase::Restoring => "it is being restored to another claim",
         ArchivePhase::Restored => "it was restored; another claim has its directory",
-        ArchivePhase::Available if archive.expires().is_some_and(|time| time <= now) => {
-            "it has expired, and its data is removed"
-        }
         ArchivePhase::Available => return Ok(()),
     };
     Err(format!("archive {name} cannot be restored: {why}"))
@@ -117,6 +123,7 @@ fn check_size(size: &str, of_archive: Option<&str>, archive: &str) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::names::annotation;
 
     const NOW: &str = "2026-11-30T00:00:00Z";
 
@@ -247,8 +254,11 @@ mod tests {
         let error = restored(&expired, &none()).unwrap_err();
         assert_eq!(
             error,
-            "archive data-1 cannot be restored: it has expired, and its data is removed"
+            "archive data-1 has expired, and its data is removed soon, if it is still there. To get it, keep it first: \
+             kubectl annotate archive data-1 -n team-a --overwrite bindery.dev/keep-until=forever"
         );
+        expired.metadata.annotations = Some([(annotation::KEEP_UNTIL.to_owned(), "forever".to_owned())].into());
+        assert!(restored(&expired, &none()).is_ok(), "it was kept a moment ago");
         expired.metadata.deletion_timestamp = Some(serde_json::from_value(json!(NOW)).unwrap());
         let error = restored(&expired, &none()).unwrap_err();
         assert_eq!(

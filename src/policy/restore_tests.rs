@@ -220,7 +220,9 @@ fn an_archive_that_cannot_be_given_to_the_claim_is_refused() {
         ),
         (
             until("2026-11-28T17:59:59Z"),
-            "Archive a expired at 2026-11-28T17:59:59Z, and is being removed",
+            "Archive a expired at 2026-11-28T17:59:59Z, and its data is removed soon, if it is still there; to get it, \
+             somebody who may change Archives keeps it first: kubectl annotate archive a -n team-a --overwrite \
+             bindery.dev/keep-until=forever",
         ),
         (
             json!({"spec": {"capacity": "5Gi"}}),

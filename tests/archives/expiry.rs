@@ -59,7 +59,7 @@ async fn a_keep_until_that_is_not_valid_changes_nothing() {
     for (claim, until, why) in [
         (
             "data",
-            "next week",
+            "2999-02-30",
             "write a time such as 2027-01-31T12:00:00Z, a date such as 2027-01-31, or forever",
         ),
         (

@@ -50,6 +50,33 @@ async fn a_viewer_reads_archives_and_an_administrator_deletes_them() {
 }
 
 #[tokio::test]
+async fn an_annotation_that_bindery_does_not_understand_is_refused() {
+    let scene = Scene::new().await;
+    archive_a_claim(&scene, "data").await;
+    let name = scene.until_archived("data").await.name_any();
+    let archives = scene.archives(&scene.name);
+    let annotate = async |key: &str, value: &str| {
+        let fields = merge(json!({"metadata": {"annotations": {key: value}}}));
+        archives.patch(&name, &PatchParams::default(), &fields).await
+    };
+    for value in ["tomorrow", "30d", "2027", "2027-01-31 soon", ""] {
+        let message = refusal(annotate("bindery.dev/keep-until", value).await);
+        let expected = format!(
+            "denied request: bindery.dev/keep-until is \"{value}\": write a date such as 2027-01-31, a time such as \
+             2027-01-31T12:00:00Z, or forever"
+        );
+        assert!(message.ends_with(&expected), "{message}");
+    }
+    let message = refusal(annotate("bindery.dev/keep-untill", "forever").await);
+    let expected = "denied request: an Archive has no annotation bindery.dev/keep-untill: write bindery.dev/keep-until";
+    assert!(message.ends_with(expected), "{message}");
+    for value in ["2027-01-31", "2027-01-31T12:00:00Z", "2027-01-31T12:00:00.5+01:00", "forever"] {
+        annotate("bindery.dev/keep-until", value).await.unwrap();
+    }
+    annotate("example.com/note", "the last backup").await.unwrap();
+}
+
+#[tokio::test]
 async fn nobody_but_bindery_creates_or_changes_archives() {
     let scene = Scene::new().await;
     archive_a_claim(&scene, "data").await;
