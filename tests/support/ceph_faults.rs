@@ -55,7 +55,7 @@ impl Daemon {
     pub fn start(&mut self) {
         assert_eq!(self.name, "mds");
         let log = File::options().append(true).open(self.file("log")).expect("its log");
-        let child = Command::new("ceph-mds")
+        let mut child = Command::new("ceph-mds")
             .args(["-c", &variable("CEPH_CONF"), "-i", "a", "-f"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("its log"))
@@ -65,6 +65,8 @@ impl Daemon {
             .spawn()
             .expect("ceph-mds runs");
         fs::write(self.file("pid"), format!("{}\n", child.id())).expect("its pid");
+        // It may be killed again.
+        std::thread::spawn(move || child.wait());
         until("the new MDS serves the clients", || {
             active().is_some_and(|active| Some(active) != self.killed)
         });
@@ -133,7 +135,7 @@ fn active() -> Option<u64> {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let late = Instant::now() + Duration::from_secs(120);
+    let late = Instant::now() + Duration::from_mins(2);
     while !holds() {
         assert!(Instant::now() < late, "not after 120 s: {what}");
         std::thread::sleep(Duration::from_millis(50));
