@@ -70,7 +70,12 @@ async fn an_annotation_that_bindery_does_not_understand_is_refused() {
     let message = refusal(annotate("bindery.dev/keep-untill", "forever").await);
     let expected = "denied request: an Archive has no annotation bindery.dev/keep-untill: write bindery.dev/keep-until";
     assert!(message.ends_with(expected), "{message}");
-    for value in ["2027-01-31", "2027-01-31T12:00:00Z", "2027-01-31T12:00:00.5+01:00", "forever"] {
+    for value in [
+        "2027-01-31",
+        "2027-01-31T12:00:00Z",
+        "2027-01-31T12:00:00.5+01:00",
+        "forever",
+    ] {
         annotate("bindery.dev/keep-until", value).await.unwrap();
     }
     annotate("example.com/note", "the last backup").await.unwrap();
