@@ -55,6 +55,11 @@ impl Measurement {
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.0.lock()
     }
+
+    /// Releases the handles of directories. The next call of the verb looks the directories up again.
+    pub fn release_handles(&self) {
+        self.progress().handles = None;
+    }
 }
 
 /// The position of a measurement in its tree.

@@ -121,6 +121,31 @@ async fn a_restarted_leader_continues_with_the_oldest_measurement() {
 }
 
 #[tokio::test]
+async fn a_large_tree_is_measured_in_turns_with_the_others_of_its_server() {
+    let bindery = Bindery::start(&["--usage-interval=2s", "--usage-rate=20"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let (_, large) = scene.bound(scene.claim("large")).await;
+    let (_, small) = scene.bound(scene.claim("small")).await;
+    let directories = 300;
+    for number in 0..directories {
+        fs::create_dir(directory(&large).join(number.to_string())).unwrap();
+    }
+    // At two calls for each directory, the large one takes more than 30 s.
+    for files in 1..=3 {
+        fs::write(directory(&small).join(files.to_string()), "x").unwrap();
+        until_measured(&scene, &small, |usage| usage.files == files).await;
+        let now = scene.volumes().get(volume_name(&large)).await.unwrap();
+        let usage: Option<Usage> = annotation(&now, "usage").map(|usage| usage.parse().unwrap());
+        assert!(
+            usage.is_none_or(|usage| usage.files < directories),
+            "after {files} measurements of the small one: {usage:?}"
+        );
+    }
+    until_measured(&scene, &large, |usage| usage.files == directories).await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
 async fn zero_turns_the_measurements_off() {
     let flags = ["--usage-interval=0s", "--space-interval=0s"];
     let bindery = Bindery::start(&flags).await;

@@ -1,7 +1,5 @@
 //! The trees that are measured: the directories of volumes in use, and of archives.
 
-use std::cmp::max;
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,9 +16,7 @@ use crate::model::volume::{Phase, Volume};
 /// A new volume is empty, so it is not measured at once.
 const FIRST_AFTER: Duration = Duration::from_mins(10);
 /// The shortest time between two measurements of an archive, which seldom changes.
-const ARCHIVES_AFTER: Duration = Duration::from_hours(7 * 24);
-/// The longest pause after a failed measurement.
-const RETRY_AFTER: Duration = Duration::from_hours(1);
+pub const ARCHIVES_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// The object of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,44 +38,13 @@ pub struct Target {
     pub due: Timestamp,
 }
 
-/// When the trees are measured again. Measurements are recorded in the API; this has only those of this term.
-#[derive(Default)]
-pub struct Schedule {
-    next: HashMap<Owner, Timestamp>,
-}
-
-impl Schedule {
-    /// Returns the trees that are due, the one that waits longest first.
-    pub fn due(&mut self, leader: &Leader, now: Timestamp) -> Vec<Target> {
-        let mut targets = all(leader);
-        let owners: HashSet<&Owner> = targets.iter().map(|target| &target.owner).collect();
-        self.next.retain(|owner, _| owners.contains(owner));
-        for target in &mut targets {
-            if let Some(next) = self.next.get(&target.owner) {
-                target.due = max(target.due, *next);
-            }
-        }
-        targets.retain(|target| target.due <= now);
-        targets.sort_by_key(|target| target.due);
-        targets
-    }
-
-    /// Records that a tree was measured, or that the measurement failed. The cache may not have the result yet.
-    pub fn measured(&mut self, owner: &Owner, interval: Duration, done: bool) {
-        let pause = match (done, owner) {
-            (false, _) => interval.min(RETRY_AFTER),
-            (true, Owner::Volume(..)) => interval,
-            (true, Owner::Archive(..)) => interval.max(ARCHIVES_AFTER),
-        };
-        self.next.insert(owner.clone(), after(Timestamp::now(), pause));
-    }
-}
-
-fn after(time: Timestamp, pause: Duration) -> Timestamp {
+/// Returns this time after a pause.
+pub fn after(time: Timestamp, pause: Duration) -> Timestamp {
     time.checked_add(pause).unwrap_or(Timestamp::MAX)
 }
 
-fn all(leader: &Leader) -> Vec<Target> {
+/// Returns all trees of this installation.
+pub fn all(leader: &Leader) -> Vec<Target> {
     let ctx = &leader.ctx;
     let interval = ctx.options.usage_interval;
     let volumes = ctx.cluster.volumes.store().state();

@@ -1,9 +1,11 @@
 //! Measures the space that volumes and archives use, in the background.
 //!
-//! For each server one tree is measured at a time, the one that waits longest first. The result is written to the object as
-//! an annotation, so that it survives this process. A measurement that fails is tried again later; the old result stays.
+//! For each server one tree is measured at a time, the one that waits longest first. After [`LONGEST_TURN`] the next tree has
+//! its turn, and the first one continues later. The result is written to the object as an annotation, so that it survives
+//! this process. A measurement that fails is tried again later; the old result stays.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,8 +19,10 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::large::LargeTrees;
 use super::pace::{ServerRate, YieldingPace};
-use super::targets::{Owner, Schedule, Target};
+use super::schedule::Schedule;
+use super::targets::{Owner, Target};
 use super::totals;
 use crate::cluster::patch::{is_not_found, is_precondition_failed};
 use crate::controller::context::storage_deadline;
@@ -34,10 +38,24 @@ use crate::storage::{Measured, Measurement, Pace, Used};
 
 /// The longest time between two looks for trees that are due. The metrics are set at the same time.
 const LOOK: Duration = Duration::from_secs(5);
+/// The longest time for which one tree is measured before the next tree of its server has its turn.
+const LONGEST_TURN: Duration = Duration::from_mins(10);
+/// The shortest turn, for a very short `--usage-interval`.
+const SHORTEST_TURN: Duration = Duration::from_secs(2);
 /// How often a measurement may fail in a row before it is given up until later.
 const MAX_FAILURES: u32 = 3;
 /// The pause after each failure.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How a turn of a tree ends.
+enum Turn {
+    /// The result is written, or the tree is gone. Nothing is left to do until the next interval.
+    Done,
+    /// It failed.
+    Failed,
+    /// The time of the turn is over.
+    Over(Measurement),
+}
 
 /// Measures the trees that are due. Never returns.
 pub async fn run(leader: &Leader) {
@@ -46,39 +64,51 @@ pub async fn run(leader: &Leader) {
         return std::future::pending().await;
     }
     let _clear = ClearMetrics(&leader.ctx.metrics);
+    let turn = interval.clamp(SHORTEST_TURN, LONGEST_TURN);
     let mut schedule = Schedule::default();
+    let mut large = LargeTrees::default();
     let mut rates: HashMap<String, ServerRate> = HashMap::new();
     let mut waiting: HashMap<String, VecDeque<Target>> = HashMap::new();
     // The tree that is measured on each server.
     let mut busy: HashMap<String, Owner> = HashMap::new();
-    let mut running: FuturesUnordered<BoxFuture<'_, (Target, bool)>> = FuturesUnordered::new();
+    let mut running: FuturesUnordered<BoxFuture<'_, (Target, Turn)>> = FuturesUnordered::new();
     let mut next_look = pin!(sleep_until(Instant::now()));
     loop {
         tokio::select! {
             () = &mut next_look => {
                 totals::report(leader);
                 waiting.clear();
-                let due = schedule.due(leader, Timestamp::now()).into_iter();
+                let due = schedule.due(leader, &mut large, Timestamp::now()).into_iter();
                 for target in due.filter(|target| !busy.values().any(|owner| *owner == target.owner)) {
                     waiting.entry(target.share.server().to_owned()).or_default().push_back(target);
                 }
                 next_look.as_mut().reset(Instant::now() + interval.min(LOOK));
             }
-            Some((target, done)) = running.next() => {
+            Some((target, ended)) = running.next() => {
                 busy.remove(target.share.server());
-                schedule.measured(&target.owner, interval, done);
+                match ended {
+                    Turn::Over(measurement) => {
+                        schedule.wait_again(&target.owner);
+                        large.put_aside(&target, measurement);
+                    }
+                    Turn::Done | Turn::Failed => {
+                        schedule.measured(&target.owner, interval, matches!(ended, Turn::Done));
+                        large.ended(&target.owner);
+                    }
+                }
             }
         }
         for (server, targets) in &mut waiting {
             if busy.contains_key(server) {
                 continue;
             }
-            let Some(target) = targets.pop_front() else { continue };
+            let begun = iter::from_fn(|| targets.pop_front()).find_map(|target| Some((large.begin(&target)?, target)));
+            let Some((measurement, target)) = begun else { continue };
             let rate = rates
                 .entry(server.clone())
                 .or_insert_with(|| ServerRate::new(leader.ctx.options.usage_rate));
             busy.insert(server.clone(), target.owner.clone());
-            running.push(measure(leader, target, rate.clone()).boxed());
+            running.push(measure(leader, target, measurement, turn, rate.clone()).boxed());
         }
     }
 }
@@ -93,44 +123,63 @@ impl Drop for ClearMetrics<'_> {
     }
 }
 
-/// Measures a tree, and writes the result. Returns whether nothing is left to do until the next interval.
-async fn measure(leader: &Leader, target: Target, rate: ServerRate) -> (Target, bool) {
+/// Measures a tree for one turn. Writes the result at its end.
+async fn measure(
+    leader: &Leader,
+    target: Target,
+    measurement: Measurement,
+    turn: Duration,
+    rate: ServerRate,
+) -> (Target, Turn) {
     let pace = YieldingPace {
         leader,
         share: &target.share,
         rate,
     };
-    let done = match measure_tree(leader, &target, &pace).await {
-        Ok(Some(usage)) => write(leader, &target.owner, usage).await,
+    let done = match count(leader, &target, &measurement, turn, &pace).await {
+        Ok(Counted::All(used)) => finish(leader, &target, used, &pace).await,
+        Ok(Counted::Part) => return (target, Turn::Over(measurement)),
         // It was moved or removed, which other loops report.
-        Ok(None) => Ok(()),
+        Ok(Counted::Gone) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = &done {
         let Target { share, directory, .. } = &target;
         tracing::info!(%share, %directory, "the space that a directory uses could not be measured; Bindery retries: {error}");
+        return (target, Turn::Failed);
     }
-    (target, done.is_ok())
+    (target, Turn::Done)
 }
 
-/// Returns the space that a tree uses; nothing if the directory is not there any more.
-async fn measure_tree(leader: &Leader, target: &Target, pace: &YieldingPace<'_>) -> Result<Option<Usage>, Error> {
+/// What is counted of a tree at the end of a turn.
+enum Counted {
+    All(Used),
+    Part,
+    /// The directory is not there any more.
+    Gone,
+}
+
+/// Counts the files of a tree until the turn is over.
+async fn count(
+    leader: &Leader,
+    target: &Target,
+    measurement: &Measurement,
+    turn: Duration,
+    pace: &YieldingPace<'_>,
+) -> Result<Counted, Error> {
     let storage = &leader.ctx.storage;
-    let Target {
-        share,
-        directory,
-        identity,
-        ..
-    } = target;
-    let measurement = Measurement::default();
+    let (share, directory) = (&target.share, &target.directory);
+    let end = Instant::now() + turn;
     let mut failures = 0;
-    let used: Used = loop {
+    // A turn does not end between two failures: they would not be counted.
+    while failures > 0 || Instant::now() < end {
         leader.may_act()?;
-        let measured = storage.measure(share, directory, *identity, &measurement, pace, storage_deadline());
+        let deadline = storage_deadline().min(Instant::now() + turn);
+        let measured = storage.measure(share, directory, target.identity, measurement, pace, deadline);
         match measured.await {
-            Ok(Measured::Done(used)) => break used,
+            Ok(Measured::Done(used)) => return Ok(Counted::All(used)),
             Ok(Measured::Remains { answered }) => failures *= u32::from(!answered),
-            Ok(Measured::Missing | Measured::Another(_)) => return Ok(None),
+            Ok(Measured::Missing | Measured::Another(_)) => return Ok(Counted::Gone),
             Err(error) => {
                 failures += 1;
                 if failures > MAX_FAILURES {
@@ -139,7 +188,15 @@ async fn measure_tree(leader: &Leader, target: &Target, pace: &YieldingPace<'_>)
                 sleep(PAUSE).await;
             }
         }
-    };
+    }
+    measurement.release_handles();
+    Ok(Counted::Part)
+}
+
+/// Writes the result of a measurement, with the limit of the directory.
+async fn finish(leader: &Leader, target: &Target, used: Used, pace: &YieldingPace<'_>) -> Result<(), Error> {
+    let storage = &leader.ctx.storage;
+    let (share, directory) = (&target.share, &target.directory);
     pace.wait().await;
     pace.wait().await;
     // The size of some file systems changes, so both are asked for at the same time.
@@ -147,13 +204,14 @@ async fn measure_tree(leader: &Leader, target: &Target, pace: &YieldingPace<'_>)
         storage.space(share, None, storage_deadline()),
         storage.space(share, Some(directory), storage_deadline()),
     )?;
-    Ok(Some(Usage {
+    let usage = Usage {
         bytes: used.bytes,
         files: used.files,
         unread: used.unread,
         limit: limit(of_share, of_directory),
         measured: Timestamp::now(),
-    }))
+    };
+    write(leader, &target.owner, usage).await
 }
 
 /// Writes a measurement to its object, unless that is gone.
