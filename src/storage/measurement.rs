@@ -90,7 +90,7 @@ pub(super) struct Level {
     pub read: bool,
     /// The names of its last page that are to be looked up.
     pub waiting: Vec<Waiting>,
-    /// Whether the server has already forgotten its handle once.
+    /// Whether the server has forgotten its handle since the last call that it answered with it.
     pub forgotten: bool,
 }
 

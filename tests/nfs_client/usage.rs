@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bindery::model::directory::{NfsVersion, Share};
 use bindery::model::identity::Identity;
 use bindery::storage::{Measured, Measurement, Pace, Storage, Used};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{chmod, chown_to, client, directory, identity, long_deadline};
@@ -307,6 +308,63 @@ async fn a_tree_that_changes_is_counted_to_its_end(kind: Kind) {
         panic!("{measured:?}")
     };
     assert!((100..=400).contains(&used.files), "{used:?}");
+}
+
+/// Restarts the server before some calls. It does not know its earlier file handles any more.
+struct Forget {
+    server: Mutex<Ganesha>,
+    before: &'static [u64],
+    calls: AtomicU64,
+}
+
+#[async_trait]
+impl Pace for Forget {
+    async fn wait(&self) {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.before.contains(&call) {
+            let mut server = self.server.lock();
+            server.kill();
+            server.export_id += 10;
+            server.restart();
+        }
+    }
+}
+
+/// Asserts that nothing is left out if a server forgets handles again and again.
+async fn forgotten_handles_are_looked_up_again(kind: Kind) {
+    let (server, client) = (kind.ganesha(), client_as(0));
+    let tree = server.export_dir().join("tree");
+    for number in 0..30 {
+        fs::create_dir_all(tree.join(format!("a/b/wide/{number}/in"))).unwrap();
+    }
+    let share = server.share("/export");
+    let expected = identity(&client, &share, "tree").await;
+    let on_disk = counted(&tree);
+    let calls = Forget {
+        server: Mutex::new(server),
+        // Each directory in the wide one needs four calls.
+        before: &[21, 42, 63],
+        calls: AtomicU64::default(),
+    };
+    let (place, measurement) = (directory("tree"), Measurement::default());
+    let measured = loop {
+        let measured = client.measure(&share, &place, expected, &measurement, &calls, long_deadline());
+        match measured.await.expect("the call succeeds") {
+            Measured::Remains { answered: true } => {}
+            measured => break measured,
+        }
+    };
+    assert_eq!(measured, Measured::Done(on_disk));
+}
+
+#[tokio::test]
+async fn handles_that_a_server_forgets_again_and_again_are_looked_up_with_version_4() {
+    forgotten_handles_are_looked_up_again(Kind::V4).await;
+}
+
+#[tokio::test]
+async fn handles_that_a_server_forgets_again_and_again_are_looked_up_with_version_3() {
+    forgotten_handles_are_looked_up_again(Kind::V3).await;
 }
 
 async fn directories_that_the_client_may_not_read_are_reported(kind: Kind) {

@@ -38,6 +38,8 @@ pub struct Ganesha {
     minors: &'static str,
     /// The fsid of `/export`, if it is configured.
     pub fsid: Option<String>,
+    /// The number of `/export`. With another one, the server does not know its earlier file handles any more.
+    pub export_id: u16,
     /// The shares in `CephFS`, if it exports these. They may be changed while the server is stopped.
     pub ceph: Option<CephShares>,
 }
@@ -175,6 +177,7 @@ impl Ganesha {
             lease,
             minors,
             fsid: None,
+            export_id: 1,
             ceph,
         };
         server.restart();
@@ -189,6 +192,7 @@ impl Ganesha {
             .args(["--pdeathsig", "KILL"])
             .env("NFS_LEASE", self.lease.to_string())
             .env("NFS_MINORS", self.minors)
+            .env("NFS_EXPORT_ID", self.export_id.to_string())
             .env("NFS_FSID", self.fsid.as_deref().unwrap_or_default())
             .env("NFS_CEPH", self.ceph.as_ref().map_or("", CephShares::path))
             .env("NFS_CEPH_HOST", self.ceph_host());

@@ -118,7 +118,7 @@ impl<P: Protocol> Round<'_, P> {
             };
             match done {
                 // The directory was removed, or the server has forgotten its handle.
-                Err(RoundError::Retry(RetryReason::Changed(_))) if self.handles.len() > 1 => self.forget_handle(),
+                Err(RoundError::Retry(RetryReason::Changed(_))) if self.last_known() > 0 => self.forget_handle(),
                 done => done?,
             }
         }
@@ -155,10 +155,15 @@ impl<P: Protocol> Round<'_, P> {
         handle.ok_or(RoundError::Retry(RetryReason::Changed(Status::STALE)))
     }
 
+    /// Returns the number of the last level whose handle is known. The next call uses that handle.
+    fn last_known(&self) -> usize {
+        self.handles.iter().rposition(Option::is_some).unwrap_or(0)
+    }
+
     /// Looks up the directory below the last one whose handle is known. If it was removed or replaced, what is below it is
     /// left out.
     async fn find(&mut self) -> Result<(), RoundError> {
-        let known = self.handles.iter().rposition(Option::is_some).unwrap_or(0);
+        let known = self.last_known();
         let at = known + 1;
         let level = {
             let progress = self.measurement.progress();
@@ -172,6 +177,7 @@ impl<P: Protocol> Round<'_, P> {
             return Err(RoundError::Retry(RetryReason::Changed(Status::STALE)));
         };
         let found = P::look_up(self.attempt, &parent, &name).await?;
+        self.handle_is_known(known);
         self.handles.truncate(at);
         match found {
             Ok(object) if object.is_directory && object.found.identity == identity => {
@@ -186,13 +192,26 @@ impl<P: Protocol> Round<'_, P> {
         Ok(())
     }
 
-    /// Forgets the handle of the last level: the next step looks it up again, once.
+    /// Forgets the handle of the last call: the next step looks its directory up again. If the server forgets the handle
+    /// again before it has answered a call with it, the directory counts as not read.
     fn forget_handle(&mut self) {
-        self.handles.pop();
-        if self.level(|level| std::mem::replace(&mut level.forgotten, true)) == Some(true) {
-            let mut progress = self.measurement.progress();
-            progress.levels.pop();
+        let at = self.last_known();
+        self.handles.truncate(at);
+        let mut progress = self.measurement.progress();
+        let forgotten = progress
+            .levels
+            .get_mut(at)
+            .map(|level| std::mem::replace(&mut level.forgotten, true));
+        if forgotten == Some(true) {
+            progress.levels.truncate(at);
             progress.count_unread();
+        }
+    }
+
+    /// Records that the server has answered a call with the handle of a level.
+    fn handle_is_known(&self, at: usize) {
+        if let Some(level) = self.measurement.progress().levels.get_mut(at) {
+            level.forgotten = false;
         }
     }
 
@@ -200,6 +219,7 @@ impl<P: Protocol> Round<'_, P> {
     async fn look_up(&mut self, waiting: Waiting) -> Result<(), RoundError> {
         let parent = self.handle()?;
         let found = P::look_up(self.attempt, &parent, &waiting.name).await?;
+        self.handle_is_known(self.last_known());
         self.level(|level| level.waiting.pop());
         match found {
             Ok(object) => {
@@ -249,7 +269,9 @@ impl<P: Protocol> Round<'_, P> {
         let Some(from) = self.level(|level| level.next) else {
             return Ok(());
         };
-        match P::page_with_sizes(self.attempt, &directory, from).await? {
+        let page = P::page_with_sizes(self.attempt, &directory, from).await?;
+        self.handle_is_known(self.last_known());
+        match page {
             Ok(page) => {
                 self.count(page);
                 Ok(())
