@@ -22,6 +22,9 @@ pub enum Error {
          is then deleted, and a directory at its path stays"
     )]
     Invalid(String),
+    /// The directory of a volume in use lacks the limit that its class requires.
+    #[error("the claim has the volume already, and {0}")]
+    NoLimit(String),
     /// The server may export another file system now than when the directory was created.
     #[error("{0}")]
     FileSystemChanged(String),
@@ -83,6 +86,7 @@ impl Error {
             Self::Provision(provision::Error::Releasing(_)) => "Releasing",
             Self::Provision(_) | Self::Api(_) | Self::PolicyNotWritten(..) => "Api",
             Self::Invalid(_) => "Invalid",
+            Self::NoLimit(_) => "NoLimit",
             Self::FileSystemChanged(_) => "FileSystemChanged",
             Self::WaitsForCleanup(_) => "WaitsForCleanup",
             Self::CacheBehind => "CacheBehind",

@@ -1,6 +1,7 @@
 //! Decides whether a new claim gets its volume, by the space of its share: `freeSpace` and `sizeLimit` of its class.
 
-use crate::model::choices::{FreeSpace, SizeLimit};
+use crate::model::choices::FreeSpace;
+use crate::model::directory::{Directory, Share};
 use crate::model::space::{Space, size};
 use crate::model::volume::NewVolume;
 
@@ -37,18 +38,15 @@ pub fn limit(share: Option<Space>, directory: Option<Space>) -> Option<u64> {
 }
 
 /// Returns the sentence that refuses a claim whose class has `sizeLimit: require`, if its directory has no limit.
-pub fn size_limit_refusal(new: &NewVolume, limit: Option<u64>) -> Option<String> {
-    if new.size_limit != SizeLimit::Require || limit.is_some() {
-        return None;
-    }
-    Some(format!(
-        "directory {} of share {} has no size limit of its own on the server, and StorageClass {} has sizeLimit: require; \
-         let an administrator set up a quota there that every new directory gets (a project quota, a qtree), or choose \
-         another StorageClass",
-        new.directory.shown(),
-        new.share,
-        new.class
-    ))
+pub fn size_limit_refusal(share: &Share, directory: &Directory, class: &str, limit: Option<u64>) -> Option<String> {
+    limit.is_none().then(|| {
+        format!(
+            "directory {} of share {share} has no size limit of its own on the server, and StorageClass {class} has \
+             sizeLimit: require; let an administrator set up a quota there that every new directory gets (a project quota, \
+             a qtree), or choose another StorageClass",
+            directory.shown()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -64,18 +62,17 @@ mod tests {
         }
     }
 
-    fn volume(free_space: FreeSpace, size_limit: SizeLimit) -> NewVolume {
+    fn volume(free_space: FreeSpace) -> NewVolume {
         NewVolume {
             free_space,
-            size_limit,
             ..new_volume("team-a/data")
         }
     }
 
     #[test]
     fn a_claim_must_fit_into_the_free_space_if_its_class_requires_that() {
-        let ignored = volume(FreeSpace::Ignore, SizeLimit::Ignore);
-        let required = volume(FreeSpace::Require, SizeLimit::Ignore);
+        let ignored = volume(FreeSpace::Ignore);
+        let required = volume(FreeSpace::Require);
         for (free, fits) in [(1 << 30, true), ((1 << 30) - 1, false), (0, false)] {
             let space = Some(space(10 << 30, free));
             assert_eq!(free_space_refusal(&ignored, space), None);
@@ -107,13 +104,11 @@ mod tests {
 
     #[test]
     fn a_directory_must_have_a_limit_if_its_class_requires_that() {
-        let required = volume(FreeSpace::Ignore, SizeLimit::Require);
-        assert_eq!(size_limit_refusal(&required, Some(10)), None);
-        for other in [SizeLimit::Ignore, SizeLimit::Set] {
-            assert_eq!(size_limit_refusal(&volume(FreeSpace::Ignore, other), None), None);
-        }
+        let volume = new_volume("team-a/data");
+        let refusal = |limit| size_limit_refusal(&volume.share, &volume.directory, &volume.class, limit);
+        assert_eq!(refusal(Some(10)), None);
         assert_eq!(
-            size_limit_refusal(&required, None).unwrap(),
+            refusal(None).unwrap(),
             "directory team-a/data of share nas1:/export has no size limit of its own on the server, and StorageClass fast \
              has sizeLimit: require; let an administrator set up a quota there that every new directory gets (a project \
              quota, a qtree), or choose another StorageClass"

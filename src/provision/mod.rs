@@ -27,6 +27,7 @@ pub use self::deadline::Deadlines;
 pub use self::error::Error;
 pub use self::provisioner::Provisioner;
 pub use self::restore::{Mark, RestoreTo};
+pub use self::space::limit_of;
 use self::undo::Undo;
 use crate::cluster::api_error::{ApiFault, Kind};
 use crate::cluster::patch;

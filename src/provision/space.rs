@@ -4,10 +4,11 @@ use tokio::time::Instant;
 
 use super::{Error, Provisioner};
 use crate::model::choices::{FreeSpace, SizeLimit};
+use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::volume::{NewVolume, Origin};
 use crate::policy::space::{free_space_refusal, limit, size_limit_refusal};
-use crate::storage::{ExistingLimit, Found, Space, StorageError};
+use crate::storage::{ExistingLimit, Found, Space, Storage, StorageError};
 
 impl Provisioner {
     /// Reads the free space of the share, if the class requires that the claim fits into it.
@@ -30,14 +31,9 @@ impl Provisioner {
         match new.size_limit {
             SizeLimit::Ignore => Ok(()),
             SizeLimit::Require => {
-                let read = async {
-                    tokio::try_join!(
-                        self.storage.space(share, None, deadline),
-                        self.storage.space(share, Some(directory), deadline),
-                    )
-                };
-                let (of_share, of_directory) = self.metrics.wait("nfs", read).await?;
-                match size_limit_refusal(new, limit(of_share, of_directory)) {
+                let limit = limit_of(&*self.storage, share, directory, deadline);
+                let limit = self.metrics.wait("nfs", limit).await?;
+                match size_limit_refusal(share, directory, &new.class, limit) {
                     Some(why) => Err(Error::NoLimit(why)),
                     None => Ok(()),
                 }
@@ -52,6 +48,21 @@ impl Provisioner {
             }
         }
     }
+}
+
+/// Returns the size to which the server limits a directory, if it does.
+pub async fn limit_of(
+    storage: &dyn Storage,
+    share: &Share,
+    directory: &Directory,
+    deadline: Instant,
+) -> Result<Option<u64>, StorageError> {
+    // The size of some file systems changes, so both are asked for at the same time.
+    let (of_share, of_directory) = tokio::try_join!(
+        storage.space(share, None, deadline),
+        storage.space(share, Some(directory), deadline),
+    )?;
+    Ok(limit(of_share, of_directory))
 }
 
 /// Fails if the claim does not fit into the free space. A directory that exists already is not checked: its files are

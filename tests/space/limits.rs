@@ -1,5 +1,7 @@
 //! Claims that do not fit into the free space, or whose directory has no limit, are refused if their class says so.
 
+#[cfg(feature = "failpoints")]
+use bindery::failpoints::Point;
 use serde_json::json;
 
 use super::{until_measured, until_metric};
@@ -7,6 +9,8 @@ use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
 use crate::support::scene::Scene;
+#[cfg(feature = "failpoints")]
+use crate::support::scene::{annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// Returns the text after the beginning of each refusal.
@@ -94,6 +98,39 @@ async fn a_directory_without_a_limit_is_removed_again_if_its_class_requires_one(
         (scene.own_volumes().await.is_empty() && scene.own_directories().is_empty()).then_some(())
     })
     .await;
+}
+
+/// Bindery dies after it has created the volume, and Kubernetes binds the claim to the volume.
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_directory_without_a_limit_is_not_accepted_after_a_crash() {
+    let mut bindery = Bindery::start(&[]).await;
+    let class = json!({"parameters": {"sizeLimit": "require"}});
+    let scene = Scene::of_with(&bindery.provisioner, class).await;
+    bindery.kill();
+    bindery.run_until_crash(Point::VolumeCreated).await;
+    scene.create(scene.claim("data")).await.unwrap();
+    bindery.until_exit().await;
+    let volume = eventually("Kubernetes has bound the volume", async || {
+        let [volume] = &scene.own_volumes().await[..] else {
+            return None;
+        };
+        let is_bound = volume.status.as_ref()?.phase.as_deref() == Some("Bound");
+        is_bound.then(|| volume.clone())
+    })
+    .await;
+    bindery.run().await;
+    let refused = scene.event("data", "ProvisioningRefused").await;
+    let why = " has no size limit of its own on the server, and StorageClass ";
+    assert!(refused.starts_with("directory ") && refused.contains(why), "{refused}");
+    let failed = scene.event(volume_name(&volume), "ProvisioningFailed").await;
+    assert!(
+        failed.starts_with("the claim has the volume already, and directory ") && failed.contains(why),
+        "{failed}"
+    );
+    let now = scene.volumes().get(volume_name(&volume)).await.unwrap();
+    assert_eq!(annotation(&now, "ready"), None);
+    bindery.unregister().await;
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ use crate::model::names::volume_annotation;
 use crate::model::usage::Usage;
 use crate::ops::metrics::Metrics;
 use crate::ops::space_metrics::{Archives, Volumes};
-use crate::policy::space::limit;
+use crate::provision::limit_of;
 use crate::storage::{Measured, Measurement, Pace, Used};
 
 /// The longest time between two looks for trees that are due. The metrics are set at the same time.
@@ -199,16 +199,12 @@ async fn finish(leader: &Leader, target: &Target, used: Used, pace: &YieldingPac
     let (share, directory) = (&target.share, &target.directory);
     pace.wait().await;
     pace.wait().await;
-    // The size of some file systems changes, so both are asked for at the same time.
-    let (of_share, of_directory) = tokio::try_join!(
-        storage.space(share, None, storage_deadline()),
-        storage.space(share, Some(directory), storage_deadline()),
-    )?;
+    let limit = limit_of(&**storage, share, directory, storage_deadline()).await?;
     let usage = Usage {
         bytes: used.bytes,
         files: used.files,
         unread: used.unread,
-        limit: limit(of_share, of_directory),
+        limit,
         measured: Timestamp::now(),
     };
     write(leader, &target.owner, usage).await

@@ -15,7 +15,7 @@ use crate::cluster::patch::{self, set, set_annotation, test, test_annotation};
 use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::leader::Leader;
-use crate::controller::size_limit::limit_size;
+use crate::controller::size_limit::{limit_size, missing_limit};
 use crate::failpoints::{self, Point};
 use crate::model::binder_mode::BinderMode;
 use crate::model::claim::Claim;
@@ -86,6 +86,9 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         made.await?.identity
     };
     Box::pin(limit_size(ctx, record, volume.capacity.as_ref(), identity)).await?;
+    if let Some(why) = Box::pin(missing_limit(ctx, volume, record)).await? {
+        return refuse_or_fail(leader, volume, claim, why).await;
+    }
     if !cannot_overlap && let Some(other) = overlap::volume_of_same_directory(step, identity) {
         let same = format!(
             "its directory {} is also the directory of volume {other}, by another name of the server or another path",
@@ -134,12 +137,26 @@ async fn undo_or_fail(leader: &Leader, volume: &Volume, claim: &Claim, why: Stri
     }
 }
 
+/// Refuses a claim with the message that the webhook would have sent, and removes its volume. If the claim already has the
+/// volume, fails: an administrator must decide.
+async fn refuse_or_fail(leader: &Leader, volume: &Volume, claim: &Claim, why: String) -> Result<(), Error> {
+    leader.ctx.events.warn(claim, reason::REFUSED, why.clone());
+    if volume.had_claim() {
+        return Err(Error::NoLimit(why));
+    }
+    remove_unbound(leader, volume).await
+}
+
 /// Removes a volume that its claim must not get, for example because the claim was changed after the decision. The
 /// Event is written first, so that a crash cannot lose it. The volume is fenced before it is deleted, because
 /// kube-controller-manager binds even a volume that is being deleted.
 pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &str) -> Result<(), Error> {
+    report_changed(&leader.ctx, volume, claim, difference);
+    remove_unbound(leader, volume).await
+}
+
+async fn remove_unbound(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
-    report_changed(ctx, volume, claim, difference);
     let volumes = ctx.persistent_volumes();
     match &volume.attempt {
         Some(attempt) if volume.is_fenced() => patch::delete_if_fenced(&volumes, &volume.name, attempt).await?,

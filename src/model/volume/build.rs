@@ -152,7 +152,7 @@ impl NewVolume {
 
     /// The annotation about the limit; none if there is nothing to do for it later.
     fn recorded_limit(&self) -> Option<String> {
-        (self.size_limit == SizeLimit::Set).then(|| self.size_limit.to_string())
+        (self.size_limit != SizeLimit::Ignore).then(|| self.size_limit.to_string())
     }
 
     /// Whether the volume is created with a fence. A volume for an existing claim is fenced until its directory exists:
