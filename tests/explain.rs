@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -189,22 +190,7 @@ async fn explain_names_a_missing_object() {
 #[tokio::test]
 async fn explain_tells_a_user_without_permissions_which_role_to_use() {
     let scene = Scene::new().await;
-    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
-    let account = from(json!({"metadata": {"name": "nobody"}}));
-    accounts.create(&PostParams::default(), &account).await.unwrap();
-    let token = eventually("the Secret has a token", async || {
-        let request = from(json!({"spec": {"audiences": []}, "metadata": {}}));
-        let made = accounts
-            .create_token_request("nobody", &PostParams::default(), &request)
-            .await;
-        Some(made.ok()?.status?.token)
-    })
-    .await;
-    let kubeconfig = std::fs::read_to_string(&Bed::get().kubeconfig).unwrap();
-    let mut kubeconfig: Value = serde_saphyr::from_str(&kubeconfig).unwrap();
-    kubeconfig["users"][0]["user"] = json!({"token": token});
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), kubeconfig.to_string()).unwrap();
+    let file = kubeconfig_of(&scene, "nobody").await;
     let path = file.path().to_str().unwrap();
     let (status, lines) = explained(
         &["-n", &scene.name, "data", "--instance", "x", "--kubeconfig", path],
@@ -215,12 +201,68 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
         lines[0].starts_with(&format!(
             "bindery explain: namespace {} could not be read: ",
             scene.name
-        )) && lines[0].ends_with(
-            "use a kubeconfig whose user may get and list claims, volumes, StorageClasses, CSIDrivers and namespaces"
-        ),
+        )) && lines[0]
+            .ends_with("use a kubeconfig whose user may get and list claims, volumes, StorageClasses and namespaces"),
         "{lines:#?}"
     );
-    accounts.delete("nobody", &DeleteParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn explain_takes_a_driver_to_be_installed_that_the_user_may_not_read() {
+    crate::csi_volumes::install("nfs.csi.k8s.io").await;
+    let scene = Scene::with_class(json!({"parameters": {"volumeSource": "csi"}})).await;
+    let file = kubeconfig_of(&scene, "tenant").await;
+    let name = &scene.name;
+    let role = json!({"metadata": {"name": name}, "rules": [
+        {"apiGroups": [""], "resources": ["namespaces", "persistentvolumeclaims", "persistentvolumes"], "verbs": ["get", "list"]},
+        {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": ["get", "list"]},
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"], "verbs": ["get"]},
+    ]});
+    let binding = json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": name}],
+    });
+    let roles: Api<ClusterRole> = Api::all(scene.client.clone());
+    let bindings: Api<ClusterRoleBinding> = Api::all(scene.client.clone());
+    roles.create(&PostParams::default(), &from(role)).await.unwrap();
+    bindings.create(&PostParams::default(), &from(binding)).await.unwrap();
+    let path = file.path().to_str().unwrap();
+    let claim = scene.claim("data").to_string();
+    let lines = eventually("the user has the rights", async || {
+        let (status, lines) = explained(&["-f", "-", "--instance", "x", "--kubeconfig", path], &claim);
+        (status == Some(0)).then_some(lines)
+    })
+    .await;
+    bindings.delete(name, &DeleteParams::default()).await.unwrap();
+    roles.delete(name, &DeleteParams::default()).await.unwrap();
+    has(&lines, "provisioned as volume pvc-<uuid>");
+    has(
+        &lines,
+        "warning could not check whether CSIDriver nfs.csi.k8s.io is installed: the kubeconfig's user lacks the right to get \
+         it (get csidrivers.storage.k8s.io); it is taken to be installed",
+    );
+}
+
+/// Creates a ServiceAccount, and returns the kubeconfig of its user.
+async fn kubeconfig_of(scene: &Scene, account: &str) -> tempfile::NamedTempFile {
+    let accounts: Api<ServiceAccount> = Api::namespaced(scene.client.clone(), &scene.name);
+    let object = from(json!({"metadata": {"name": account}}));
+    accounts.create(&PostParams::default(), &object).await.unwrap();
+    let token = eventually("the Secret has a token", async || {
+        let request = from(json!({"spec": {"audiences": []}, "metadata": {}}));
+        let made = accounts
+            .create_token_request(account, &PostParams::default(), &request)
+            .await;
+        Some(made.ok()?.status?.token)
+    })
+    .await;
+    let kubeconfig = std::fs::read_to_string(&Bed::get().kubeconfig).unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&kubeconfig).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"token": token});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), kubeconfig.to_string()).unwrap();
+    file
 }
 
 #[tokio::test]

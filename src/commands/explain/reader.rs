@@ -131,13 +131,14 @@ impl Reader {
         } else {
             None
         };
+        let (csi_drivers, unknown_drivers) = self.csi_drivers(class).await?;
         let facts = Facts {
             claim: &claim,
             class,
             namespace,
             volume: volume.as_ref(),
             candidates: &candidates,
-            csi_drivers: &self.csi_drivers(class).await?,
+            csi_drivers: &csi_drivers,
             classes,
             defaults: &self.defaults,
             installation: &self.installation,
@@ -146,6 +147,7 @@ impl Reader {
         };
         let mut explanation = explain(&facts, read_from, &others);
         if ours {
+            explanation.warnings.extend(unknown_drivers);
             let selectors = self.selectors.get_or_try_init(|| self.read_selectors()).await?;
             let exempts = |selectors: &Selectors| selectors.exempts(&namespace.labels, &claim.labels);
             match selectors.as_ref().map(exempts) {
@@ -161,15 +163,26 @@ impl Reader {
         Ok(explanation)
     }
 
-    /// Returns those of the CSI drivers that a class may need that the cluster has.
-    async fn csi_drivers(&self, class: Option<&StorageClass>) -> Result<Vec<CsiDriver>> {
+    /// Returns those of the CSI drivers that a class may need that the cluster has. If the user may not read them, all count
+    /// as installed, and a warning says so.
+    async fn csi_drivers(&self, class: Option<&StorageClass>) -> Result<(Vec<CsiDriver>, Option<String>)> {
         let objects: Api<CSIDriver> = Api::all(self.client.clone());
+        let drivers = class.map_or(&[][..], csi::drivers);
         let mut installed = Vec::new();
-        for &driver in class.map_or(&[][..], csi::drivers) {
-            let found = get(&objects, driver.as_str(), &format!("CSIDriver {driver}")).await?;
-            installed.extend(found.map(|_| driver));
+        for &driver in drivers {
+            match objects.get_opt(driver.as_str()).await {
+                Ok(found) => installed.extend(found.map(|_| driver)),
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    let warning = format!(
+                        "could not check whether CSIDriver {driver} is installed: the kubeconfig's user lacks the right to \
+                         get it (get csidrivers.storage.k8s.io); it is taken to be installed"
+                    );
+                    return Ok((drivers.to_vec(), Some(warning)));
+                }
+                Err(error) => return Err(read_error(&format!("CSIDriver {driver}"), error)),
+            }
         }
-        Ok(installed)
+        Ok((installed, None))
     }
 
     /// Reads the archives that a claim may name. What this user may not read is reported as an error.
@@ -282,7 +295,7 @@ fn read_error(what: &str, error: kube::Error) -> Error {
     if ApiFault::from(&error).kind == Kind::Forbidden {
         return anyhow!(
             "{what} could not be read: the kubeconfig's user lacks the right; use a kubeconfig whose user may get \
-             and list claims, volumes, StorageClasses, CSIDrivers and namespaces"
+             and list claims, volumes, StorageClasses and namespaces"
         );
     }
     Error::from(error).context(format!("{what} could not be read"))
