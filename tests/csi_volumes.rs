@@ -3,13 +3,14 @@
 use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::CSIDriver;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::expansion::{request_size, until_size};
 use crate::explain::explained;
 use crate::layouts::DENIED;
 use crate::support::bed::Bed;
+use crate::support::bindery::Bindery;
 use crate::support::scene::{Scene, annotation, directory, from, volume_name};
 
 /// Creates the object of a CSI driver, as its project does, unless it exists.
@@ -160,4 +161,28 @@ async fn the_attributes_protect_the_directory_against_changed_annotations() {
     let right = json!({"metadata": {"annotations": {"bindery.dev/sub-dir": annotation(&volume, "sub-dir")}}});
     scene.patch_volume(volume_name(&volume), right).await;
     scene.until_gone(&volume).await;
+}
+
+#[tokio::test]
+async fn an_event_says_what_happened_to_a_volume_that_was_deleted_while_bindery_did_not_run() {
+    install("nfs.csi.k8s.io").await;
+    let mut bindery = Bindery::start(&[]).await;
+    for source in ["nfs", "csi"] {
+        let class = json!({"parameters": {"volumeSource": source}});
+        let scene = Scene::of_with(&bindery.provisioner, class).await;
+        let (_, volume) = scene.bound(scene.claim("data")).await;
+        bindery.kill();
+        scene.delete("data").await;
+        scene.until_released(&volume).await;
+        let deleted = scene
+            .volumes()
+            .delete(volume_name(&volume), &DeleteParams::default())
+            .await;
+        deleted.unwrap();
+        bindery.run().await;
+        let note = scene.event(volume_name(&volume), "DirectoryArchived").await;
+        assert!(note.contains(" is archived as archived-"), "{source}: {note}");
+        scene.until_gone(&volume).await;
+    }
+    bindery.unregister().await;
 }
