@@ -360,6 +360,22 @@ async fn an_archive_keeps_the_group_that_only_its_volume_had() {
 }
 
 #[tokio::test]
+async fn an_archive_that_was_renamed_on_the_share_is_restored_before_its_object_follows() {
+    let bindery = Bindery::start(&[]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let archive = archived(&scene, "data").await;
+    let renamed = Bed::get()
+        .export
+        .join(format!("{}-until-29991231T235959Z", place(&archive)));
+    std::fs::rename(directory_of(&archive), &renamed).unwrap();
+    let (_, volume) = scene.bound(claim_of(&scene, "again", &archive.name_any())).await;
+    assert_eq!(read(&directory(&volume)).as_deref(), Some("data"));
+    assert!(!renamed.exists());
+    until_phase(&scene, &archive, ArchivePhase::Restored).await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
 async fn a_claim_with_an_archive_does_not_get_another_volume() {
     let scene = Scene::new().await;
     let archive = archived(&scene, "data").await;

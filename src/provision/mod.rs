@@ -5,6 +5,7 @@
 //! removes it. So every directory on the server is recorded on a volume. For the webhook, the claim must not exist yet.
 //! For the controller, the claim must exist, and (4) writes its uid to the volume.
 
+mod archive_place;
 mod deadline;
 mod error;
 mod groups;
@@ -23,6 +24,7 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::Instant;
 
+pub use self::archive_place::places_with_key;
 pub use self::deadline::Deadlines;
 pub use self::error::Error;
 pub use self::provisioner::Provisioner;

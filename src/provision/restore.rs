@@ -21,7 +21,7 @@ use crate::model::location::Location;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin, Record, Restored, Volume};
 use crate::policy::restore::use_existing;
-use crate::storage::{Existing, Moved};
+use crate::storage::{Existing, Found, Moved};
 
 /// The attributes of new directories above the directory.
 const PARENT: Attributes = Attributes {
@@ -57,10 +57,10 @@ pub enum Mark {
 }
 
 /// Where the directory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
-    /// It is the archive.
-    Archive,
+    /// It is the archive, at this path.
+    Archive(Directory),
     /// It is at the path of the volume: an earlier call has moved it.
     Volume,
 }
@@ -224,14 +224,14 @@ impl Provisioner {
     /// class says so. It may be repeated. Returns the mode, if it was set.
     pub async fn restore(&self, to: &RestoreTo<'_>, mark: Mark, deadline: Instant) -> Result<Option<u32>, Error> {
         let archive = to.archive;
-        if self.metrics.wait("nfs", self.find(to, deadline)).await? == Place::Archive {
+        if let Place::Archive(from) = self.metrics.wait("nfs", self.find(to, deadline)).await? {
             self.mark_restoring(to, mark, deadline).await?;
             failpoints::point(Point::RestoreMarked);
-            let moved = self.metrics.wait("nfs", self.move_archive(to, deadline)).await;
+            let moved = self.metrics.wait("nfs", self.move_archive(to, &from, deadline)).await;
             failpoints::point(Point::RestoreMoved);
             // If the result is not known, the volume stays as the record of a move that may still happen.
             if !matches!(&moved, Err(error) if Undo::after(error) == Undo::Fence) {
-                self.check_is_wanted(to, deadline).await?;
+                self.check_is_wanted(to, &from, deadline).await?;
             }
             moved?;
         }
@@ -261,18 +261,24 @@ impl Provisioner {
             self.storage.look_up(&share, directory, deadline),
             self.storage.above(&share, directory, deadline),
         )?;
+        let is_it = |found: &Found| found.identity == archive.identity;
+        let place = match (&at_archive, &at_path) {
+            (Some(found), _) if is_it(found) => Some(archive.archive.clone()),
+            (_, Some(_)) => None,
+            (_, None) => self.place_of_archive(to.share, archive, deadline).await?,
+        };
         let refuse = |why: String| Err(Error::Archive(why));
         let shown = to.archive_shown();
-        match (at_archive, at_path) {
-            (None, Some(found)) if found.identity == archive.identity => Ok(Place::Volume),
-            (_, Some(_)) => refuse(format!(
+        match (at_archive, at_path, place) {
+            (None, Some(found), _) if is_it(&found) => Ok(Place::Volume),
+            (_, Some(_), _) => refuse(format!(
                 "directory {} of share {share} already exists, so the {shown} cannot be moved there; give the claim another \
                  name, or move that directory away",
                 directory.shown()
             )),
-            (Some(found), None) if found.identity == archive.identity => {
-                if above.identity.fsid == found.identity.fsid {
-                    return Ok(Place::Archive);
+            (_, None, Some(place)) => {
+                if above.identity.fsid == archive.identity.fsid {
+                    return Ok(Place::Archive(place));
                 }
                 refuse(format!(
                     "the {shown} cannot be moved to {} of share {share}, which is on another file system; choose a class \
@@ -280,11 +286,11 @@ impl Provisioner {
                     directory.shown()
                 ))
             }
-            (Some(_), None) => refuse(format!(
+            (Some(_), None, None) => refuse(format!(
                 "the {shown} is not the one that was archived: another directory has its name, or share {share} shows \
                  another file system than before; an administrator must look at the server"
             )),
-            (None, None) => refuse(format!(
+            (None, None, None) => refuse(format!(
                 "the {shown} is not on share {share}: it was moved or removed, or the server has not mounted its file \
                  system; try again in a few minutes, or ask an administrator to look at the server"
             )),
@@ -316,19 +322,17 @@ impl Provisioner {
     }
 
     /// Renames the directory, after making the directories above its new path.
-    async fn move_archive(&self, to: &RestoreTo<'_>, deadline: Instant) -> Result<(), Error> {
+    async fn move_archive(&self, to: &RestoreTo<'_>, from: &Directory, deadline: Instant) -> Result<(), Error> {
         let share = to.archive.share(to.share);
         if let Some(parent) = to.directory.parent() {
             self.storage
                 .make(&share, &parent, PARENT, Existing::LeaveAlone, deadline)
                 .await?;
         }
-        let (from, identity) = (&to.archive.archive, to.archive.identity);
-        match self
+        let moved = self
             .storage
-            .rename(&share, from, identity, to.directory, deadline)
-            .await?
-        {
+            .rename(&share, from, to.archive.identity, to.directory, deadline);
+        match moved.await? {
             Moved::Done => Ok(()),
             Moved::Missing | Moved::Another(_) => Err(Error::Releasing(format!(
                 "the {} was moved in the meantime",
@@ -339,7 +343,7 @@ impl Provisioner {
 
     /// Checks, after the directory may have been moved, that the volume still records it. This process may have been paused
     /// since it wrote or read the volume. Then the volume may be gone, and nobody would find the directory: it is moved back.
-    async fn check_is_wanted(&self, to: &RestoreTo<'_>, deadline: Instant) -> Result<(), Error> {
+    async fn check_is_wanted(&self, to: &RestoreTo<'_>, archive: &Directory, deadline: Instant) -> Result<(), Error> {
         let read = self.cluster.volume(to.volume);
         let volume = self
             .api_call(format!("read PersistentVolume {}", to.volume), deadline, read)
@@ -356,7 +360,7 @@ impl Provisioner {
             return Ok(());
         }
         let share = to.archive.share(to.share);
-        let (archive, identity) = (&to.archive.archive, to.archive.identity);
+        let identity = to.archive.identity;
         let is_free = self.storage.look_up(&share, archive, deadline).await?.is_none();
         if is_free {
             let moved = self

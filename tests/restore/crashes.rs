@@ -2,12 +2,16 @@
 
 use bindery::failpoints::Point;
 use bindery::model::archive::{Archive, ArchivePhase};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::{archived, claim_of, directory_of, read, until_phase, until_put_back};
+use crate::support::archives::place;
+use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
-use crate::support::scene::{Scene, directory};
+use crate::support::scene::{Scene, directory, volume_name};
 use crate::support::wait::eventually;
 
 /// The points between the first effect of a review and its answer.
@@ -134,6 +138,58 @@ async fn until_no_volume(scene: &Scene) {
         scene.own_volumes().await.is_empty().then_some(())
     })
     .await;
+}
+
+/// Renames an archive as a change of its expiry does, and returns its new path below the share.
+fn rename_on_share(archive: &Archive) -> String {
+    let renamed = format!("{}-until-29991231T235959Z", place(archive));
+    std::fs::rename(directory_of(archive), Bed::get().export.join(&renamed)).unwrap();
+    renamed
+}
+
+#[tokio::test]
+async fn a_claim_gets_an_archive_that_was_renamed_while_its_restore_was_interrupted() {
+    let (mut bindery, scene) = start().await;
+    let archive = archived(&scene, "data").await;
+    bindery.kill();
+    bindery.run_until_crash(Point::RestoreMarked).await;
+    scene
+        .create(claim_of(&scene, "again", &archive.name_any()))
+        .await
+        .unwrap();
+    bindery.until_exit().await;
+    rename_on_share(&archive);
+    bindery.run().await;
+    until_restored(&scene, &archive, "again").await;
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn an_archive_that_was_renamed_while_its_restore_was_interrupted_is_not_missing() {
+    let (mut bindery, scene) = start().await;
+    let archive = archived(&scene, "data").await;
+    scene.set_quota("persistentvolumeclaims", "0").await;
+    bindery.kill();
+    bindery.run_until_crash(Point::RestoreMarked).await;
+    scene.refused(claim_of(&scene, "again", &archive.name_any())).await;
+    bindery.until_exit().await;
+    let [volume] = &scene.own_volumes().await[..] else {
+        panic!("one volume")
+    };
+    let renamed = rename_on_share(&archive);
+    bindery.run().await;
+    scene.until_gone(volume).await;
+    let now = until_phase(&scene, &archive, ArchivePhase::Available).await;
+    assert_eq!(place(&now), renamed);
+    let text = std::fs::read_to_string(Bed::get().export.join(&renamed).join("precious"));
+    assert_eq!(text.unwrap(), "data");
+    // Bindery writes its Events in order: this one comes after those of the cleanup.
+    scene.keep_until(&now, "2999-12-30").await;
+    scene.event(&now.name_any(), "ExpiryChanged").await;
+    let events: Api<Event> = Api::all(scene.client.clone());
+    let about = ListParams::default().fields(&format!("involvedObject.name={}", volume_name(volume)));
+    assert_eq!(events.list(&about).await.unwrap().items, []);
+    bindery.unregister().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use crate::controller::context::{Context, storage_deadline};
 use crate::controller::error::Error;
 use crate::controller::volumes::file_system::others_are_missing;
 use crate::model::archive::ArchiveRecord;
-use crate::model::directory::{ArchiveName, Directory, TrashRoot};
+use crate::model::directory::Directory;
+use crate::provision::places_with_key;
 
 /// Where the directory of an archive was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +32,9 @@ pub async fn find_renamed(ctx: &Context, record: &ArchiveRecord) -> Result<Found
     if let Some(found) = at(ctx, record, &record.directory).await? {
         return Ok(found);
     }
-    let root = TrashRoot::containing(&record.directory);
-    let names = ctx
-        .storage
-        .list(&record.share, root.directory(), storage_deadline())
-        .await?;
-    let is_it = |name: &&String| {
-        ArchiveName::read(name, &ctx.installation.instance).is_some_and(|archive| archive.key == record.key)
-    };
-    for place in names.iter().filter(is_it).filter_map(|name| root.child(name)) {
+    let key = (&*record.key, &*ctx.installation.instance);
+    let (share, directory) = (&record.share, &record.directory);
+    for place in places_with_key(&*ctx.storage, share, directory, key, storage_deadline()).await? {
         if let Some(found) = at(ctx, record, &place).await? {
             return Ok(found);
         }

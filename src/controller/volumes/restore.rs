@@ -101,7 +101,11 @@ pub async fn put_back(step: Step<'_>, archive: &Restored) -> Result<PutBack, Err
     let share = archive.share(&record.share);
     let (path, place, identity) = (&record.directory, &archive.archive, archive.identity);
     if ctx.look_up(&share, path).await? != Some(identity) {
-        if ctx.look_up(&share, place).await? == Some(identity) {
+        // The expiry in its name may have been changed.
+        let found = ctx
+            .provisioner
+            .place_of_archive(&record.share, archive, storage_deadline());
+        if found.await?.is_some() {
             return Ok(PutBack::Archive);
         }
         // If its disk is not mounted, the directory comes back with the disk, and only this volume says what it is.
