@@ -17,6 +17,7 @@ use crate::model::archive::ArchiveRestoration;
 use crate::model::attributes::Attributes;
 use crate::model::choices::{RestoreAttributes, SizeLimit};
 use crate::model::directory::{Directory, Share};
+use crate::model::identity::Identity;
 use crate::model::location::Location;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin, Record, Restored, Volume};
@@ -104,8 +105,8 @@ impl Provisioner {
         confirm: impl Future<Output = Result<(), Error>>,
     ) -> Result<Vec<String>, Error> {
         let deadline = deadlines.work;
-        let share_id = self.look_up_archive(new, archive, deadline, confirm).await?;
-        let location = location(new, archive, share_id);
+        let (share_id, identity) = self.look_up_archive(new, archive, deadline, confirm).await?;
+        let location = new.location(Some(share_id), identity);
         self.refuse_cached_overlap(new, &location, deadline).await?;
         let mut new = new.clone();
         if !new.keeps_group() {
@@ -147,13 +148,13 @@ impl Provisioner {
         deadline: Instant,
         confirm: impl Future<Output = Result<(), Error>>,
     ) -> Result<(), Error> {
-        let share_id = self.look_up_archive(new, archive, deadline, confirm).await?;
+        let (share_id, identity) = self.look_up_archive(new, archive, deadline, confirm).await?;
         if let Some(volume) = self.volume(new, deadline).await? {
             use_existing(&volume, new, &self.installation)?;
             return Ok(());
         }
-        self.refuse_overlap(new, &location(new, archive, share_id), None, deadline)
-            .await?;
+        let location = new.location(Some(share_id), identity);
+        self.refuse_overlap(new, &location, None, deadline).await?;
         if new.keeps_group() {
             return Ok(());
         }
@@ -161,25 +162,46 @@ impl Provisioner {
     }
 
     /// Looks up the claim, the archive and the path of the volume, all at the same time. Fails if the archive cannot be
-    /// moved to that path. Returns the identity of the share.
+    /// moved to that path. Returns the identity of the share, and that of the directory, both in the NFS version of the volume.
     async fn look_up_archive(
         &self,
         new: &NewVolume,
         archive: &Restored,
         deadline: Instant,
         confirm: impl Future<Output = Result<(), Error>>,
-    ) -> Result<ShareId, Error> {
+    ) -> Result<(ShareId, Option<Identity>), Error> {
         let claim = async { tokio::try_join!(self.check_claim(new, deadline), confirm) };
         let to = RestoreTo::of_new(new, archive);
         let read = async {
-            let identify = async { Ok(self.storage.identify(&new.share, deadline).await?) };
-            tokio::try_join!(self.find(&to, deadline), identify)
+            let share_id = async { Ok(self.storage.identify(&new.share, deadline).await?) };
+            let identity = async {
+                let place = self.find(&to, deadline).await?;
+                self.identity_for_volume(&to, &place, deadline).await
+            };
+            tokio::try_join!(share_id, identity)
         };
         let read = self.metrics.wait("nfs", read);
         let (claim, read) = self.metrics.wait_for_both(claim, read).await;
         claim?;
-        let (_, share_id) = read?;
-        Ok(share_id)
+        read
+    }
+
+    /// Returns the identity of the directory in the NFS version of the volume, in which other volumes are compared with it.
+    async fn identity_for_volume(
+        &self,
+        to: &RestoreTo<'_>,
+        place: &Place,
+        deadline: Instant,
+    ) -> Result<Option<Identity>, Error> {
+        if to.archive.version == to.share.version() {
+            return Ok(Some(to.archive.identity));
+        }
+        let place = match place {
+            Place::Archive(place) => place,
+            Place::Volume => to.directory,
+        };
+        let found = self.storage.look_up(to.share, place, deadline).await?;
+        Ok(found.map(|found| found.identity))
     }
 
     /// Restores the archive after the volume was written. Returns the mode of the directory, if it was set.
@@ -374,10 +396,4 @@ impl Provisioner {
             to.archive_shown()
         )))
     }
-}
-
-/// The location of the volume. The identity is compared with those of other volumes only if it was read in the same way.
-fn location<'a>(new: &'a NewVolume, archive: &Restored, share_id: ShareId) -> Location<'a> {
-    let is_same_view = archive.version == new.share.version();
-    new.location(Some(share_id), Some(archive.identity).filter(|_| is_same_view))
 }

@@ -15,7 +15,7 @@ use crate::support::bindery::Bindery;
 use crate::support::directories::{chmod, chown_to};
 use crate::support::mount::Mount;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::{Scene, annotation};
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// Archives a claim of this scene and restores it. The export is at this path.
@@ -100,6 +100,41 @@ async fn a_class_of_another_nfs_version_restores_the_archive() {
     scene.until_gone(&volume).await;
     let again = scene.until_archived("again").await;
     assert_eq!(read(&server.export_dir().join(place(&again))).as_deref(), Some("data"));
+    bindery.unregister().await;
+}
+
+/// If two names differ only in the case of letters, the numbers say whether they are one directory. Here, a bind mount makes
+/// them one. The archive was made with another NFS version than the new volume has.
+#[tokio::test]
+async fn an_archive_of_another_nfs_version_that_another_volume_has_is_not_restored() {
+    let mut server = Ganesha::start_v3();
+    let bindery = Bindery::start(&[]).await;
+    let scene = on(&bindery, &server, &json!({})).await;
+    let (_, data) = scene.bound(scene.claim("data")).await;
+    let (first, second) = (format!("{}-first", scene.name), format!("{}-second", scene.name));
+    for (class, path) in [(&first, "x/again"), (&second, "X/Again")] {
+        let parameters = json!({
+            "server": server.address().to_string(), "nfsVersion": "4", "subDir": path, "existingDirectory": "adopt",
+        });
+        scene.class(class, json!({"parameters": parameters})).await;
+    }
+    let mounted = server.export_dir().join("x/again");
+    std::fs::create_dir_all(&mounted).unwrap();
+    server.kill();
+    server.bind(&at(&server.export_dir(), &data), &mounted);
+    server.restart();
+    let of_class = |mut claim: Value, class: &str| {
+        claim["spec"]["storageClassName"] = json!(class);
+        claim
+    };
+    let (_, other) = scene.bound(of_class(scene.claim("other"), &first)).await;
+    scene.delete("data").await;
+    scene.until_gone(&data).await;
+    let archive = scene.until_archived("data").await;
+    let again = claim_of(&scene, "again", &archive.name_any());
+    let message = scene.refused(of_class(again, &second)).await;
+    assert!(message.contains(volume_name(&other)), "{message}");
+    assert!(server.export_dir().join(place(&archive)).exists());
     bindery.unregister().await;
 }
 

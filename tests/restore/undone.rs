@@ -2,13 +2,17 @@
 
 use bindery::model::archive::ArchivePhase;
 use kube::ResourceExt;
+use kube::api::DeleteParams;
 use serde_json::json;
 
+use super::servers::{archived_at, at, on};
 use super::{archived, claim_of, directory_of, read, until_phase, until_put_back};
 use crate::support::archives::place;
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
+use crate::support::nfs::Ganesha;
 use crate::support::other_webhook::OtherWebhook;
+use crate::support::relay::Relay;
 use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 
@@ -313,5 +317,48 @@ async fn an_archive_that_two_objects_name_is_given_to_no_claim() {
     assert!(message.contains("has the same directory"), "{message}");
     let (_, volume) = scene.bound(claim_of(&scene, "again", "data")).await;
     assert_eq!(read(&directory(&volume)).as_deref(), Some("data"));
+    bindery.unregister().await;
+}
+
+/// Of one NFS version, the same numbers show that another volume has the directory. The archive was made with the other one.
+#[tokio::test]
+async fn a_directory_that_another_volume_has_is_not_put_back_to_an_archive_of_another_nfs_version() {
+    let server = Ganesha::start_v3();
+    let alias = Relay::to(&server);
+    let bindery = Bindery::start(&["--orphan-grace=5s"]).await;
+    let scene = on(&bindery, &server, &json!({})).await;
+    let archive = archived_at(&scene, &server.export_dir()).await;
+    let v4 = format!("{}-v4", scene.name);
+    let parameters = json!({"server": server.address().to_string(), "nfsVersion": "4"});
+    scene.class(&v4, json!({"parameters": parameters})).await;
+    scene.set_quota("persistentvolumeclaims", "0").await;
+    let mut claim = claim_of(&scene, "again", &archive.name_any());
+    claim["spec"]["storageClassName"] = json!(v4);
+    scene.refused(claim).await;
+    let name = bindery::model::archive::restored_volume(archive.spec.key().unwrap());
+    let volume = scene.volumes().get(&name).await.unwrap();
+    let path = at(&server.export_dir(), &volume);
+    assert_eq!(read(&path).as_deref(), Some("data"));
+    let by_hand = format!("{}-by-hand", scene.name);
+    let export = format!("/export/{}", annotation(&volume, "sub-dir").unwrap());
+    scene
+        .volumes_create(json!({
+            "metadata": {"name": by_hand},
+            "spec": {
+                // Without a class, Kubernetes might bind it to a claim of another test.
+                "storageClassName": by_hand,
+                "accessModes": ["ReadWriteMany"],
+                "capacity": {"storage": "1Gi"},
+                "nfs": {"server": alias.address().to_string(), "path": export},
+            },
+        }))
+        .await;
+    scene.until_gone(&volume).await;
+    assert_eq!(read(&path).as_deref(), Some("data"), "the other volume has it");
+    scene
+        .volumes()
+        .delete(&by_hand, &DeleteParams::default())
+        .await
+        .unwrap();
     bindery.unregister().await;
 }

@@ -114,7 +114,15 @@ pub async fn put_back(step: Step<'_>, archive: &Restored) -> Result<PutBack, Err
             return Ok(PutBack::Missing);
         }
     }
-    if archive.version == record.share.version() && overlap::has_another_volume(step, identity).await? {
+    // Other volumes are compared in the NFS version of this one.
+    let seen = if archive.version == record.share.version() {
+        Some(identity)
+    } else {
+        ctx.look_up(&record.share, path).await?
+    };
+    if let Some(seen) = seen
+        && overlap::has_another_volume(step, seen).await?
+    {
         return Ok(PutBack::InUse);
     }
     // A server replaces an empty directory without an error.
