@@ -376,6 +376,21 @@ async fn an_archive_that_was_renamed_on_the_share_is_restored_before_its_object_
 }
 
 #[tokio::test]
+async fn the_object_of_an_archive_that_a_claim_has_ends_with_its_namespace() {
+    let scene = Scene::new().await;
+    let archive = archived(&scene, "data").await;
+    let (_, volume) = scene.bound(claim_of(&scene, "again", &archive.name_any())).await;
+    until_phase(&scene, &archive, ArchivePhase::Restored).await;
+    scene.delete_namespace(&scene.name).await;
+    scene.until_gone(&volume).await;
+    let again = scene.until_archived("again").await;
+    assert_eq!(again.namespace().as_deref(), Some("bindery"));
+    assert_eq!(read(&directory_of(&again)).as_deref(), Some("data"));
+    let all = scene.own_archives().await;
+    assert!(all.iter().all(|one| one.spec.key() != archive.spec.key()), "{all:#?}");
+}
+
+#[tokio::test]
 async fn a_claim_with_an_archive_does_not_get_another_volume() {
     let scene = Scene::new().await;
     let archive = archived(&scene, "data").await;

@@ -66,6 +66,8 @@ pub struct Facts {
     /// Whether it was marked as deleted before its namespace or the definition was created. Then an earlier namespace or
     /// definition was deleted, and not this object.
     pub is_left_over: bool,
+    /// Whether a claim has got the directory, so that the object has no data any more.
+    pub is_restored: bool,
 }
 
 /// What happens to the object of an archive.
@@ -77,6 +79,8 @@ pub enum Plan {
     Protect,
     /// Compare it with the share.
     Follow,
+    /// Delete it: a claim has the directory.
+    Discard,
     /// Write it in Bindery's own namespace. Then delete this one, and keep the directory.
     Move,
     /// Remove the finalizer, and keep the directory.
@@ -95,7 +99,9 @@ pub fn plan(facts: Facts) -> Plan {
         namespace_ends,
         own_namespace_ends,
         is_left_over,
+        is_restored,
     } = facts;
+    let move_away = if is_restored { Plan::Discard } else { Plan::Move };
     match (state, place) {
         _ if !is_own => Plan::Leave,
         (State::Released, _) => Plan::Leave,
@@ -104,8 +110,8 @@ pub fn plan(facts: Facts) -> Plan {
         // Nowhere is left for the object. The archive gets another one when Bindery is installed again.
         (State::Deleting, Place::Own) if namespace_ends => Plan::Release,
         (State::Deleting, Place::OfClaim | Place::Other) if namespace_ends && own_namespace_ends => Plan::Release,
-        (State::Deleting, Place::OfClaim) if namespace_ends => Plan::Move,
-        (State::Deleting | State::Unprotected | State::Protected, Place::Other) => Plan::Move,
+        (State::Deleting, Place::OfClaim) if namespace_ends => move_away,
+        (State::Deleting | State::Unprotected | State::Protected, Place::Other) => move_away,
         (State::Deleting, Place::Own | Place::OfClaim) if is_left_over => Plan::Release,
         (State::Deleting, Place::Own | Place::OfClaim) => Plan::Remove,
         (State::Unprotected, Place::Own | Place::OfClaim) => Plan::Protect,
@@ -218,6 +224,7 @@ mod tests {
             namespace_ends: false,
             own_namespace_ends: false,
             is_left_over: false,
+            is_restored: false,
         };
         change(&mut facts);
         plan(facts)
@@ -270,6 +277,18 @@ mod tests {
                 assert_eq!(moved, Plan::Move, "{state:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_object_whose_directory_a_claim_has_is_not_moved() {
+        let ending = planned(|facts| (facts.namespace_ends, facts.is_restored) = (true, true));
+        assert_eq!(ending, Plan::Discard);
+        for state in [State::Deleting, State::Unprotected, State::Protected] {
+            let other = planned(|facts| (facts.place, facts.state, facts.is_restored) = (Place::Other, state, true));
+            assert_eq!(other, Plan::Discard, "{state:?}");
+        }
+        let in_use = planned(|facts| (facts.state, facts.is_restored) = (State::Protected, true));
+        assert_eq!(in_use, Plan::Follow);
     }
 
     #[test]

@@ -93,6 +93,7 @@ async fn step(leader: &Leader, cached: &CachedArchive) -> Result<Action, Error> 
         Plan::Leave => {}
         Plan::Protect => finalizer::add(&archives, &archive).await?,
         Plan::Follow => follow(leader, &archive).await?,
+        Plan::Discard => finalizer::delete_object(&archives, &archive).await?,
         Plan::Move => move_to_own_namespace(leader, &archives, &archive).await?,
         Plan::Release => {
             tracing::info!(
@@ -119,6 +120,7 @@ async fn facts(ctx: &Context, archive: &Archive) -> Result<Facts, Error> {
         own_namespace_ends: false,
         // The uid tells whether the namespace of a claim is the same one.
         is_left_over: namespace.place == Place::Own && archives::is_left_over(deleted, namespace.created),
+        is_restored: archive.restored_since().is_some(),
     };
     if deleted.is_some() {
         let definition = definition(ctx).await?;
