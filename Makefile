@@ -99,7 +99,7 @@ ceph-down: ## Stops the Ceph cluster that ceph started.
 	@tests/bed/ceph/down
 
 test-node: root ready-node ## Runs the tests of pods, on a real kubelet in a virtual machine.
-	@tests/bed/prepare $(CLUSTER) kube-scheduler kubelet -- cargo test --locked --features failpoints --test node --no-run
+	@tests/bed/prepare $(CLUSTER) kube-scheduler kubelet csi-driver -- cargo test --locked --features failpoints --test node --no-run
 	@env -u CLUSTER_DIR BINDERY_BIN=$(TARGET_DIR)/debug/bindery tests/bed/node/with \
 		cargo test --locked --features failpoints --test node -- --test-threads=1 --nocapture $(ARGS)
 

@@ -13,9 +13,9 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::csi_volumes::install;
 use crate::support::bindery::Bindery;
 use crate::support::ceph::{self, on_this_machine};
+use crate::support::csi::install;
 use crate::support::directories::chown_to;
 use crate::support::mount::Mount;
 use crate::support::nfs::Ganesha;

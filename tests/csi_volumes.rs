@@ -1,7 +1,6 @@
 //! Volumes that a CSI driver mounts. Only the driver's object exists here, so no pod mounts them.
 
 use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::CSIDriver;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
@@ -11,18 +10,8 @@ use crate::explain::explained;
 use crate::layouts::DENIED;
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
+use crate::support::csi::install;
 use crate::support::scene::{Scene, annotation, directory, from, volume_name};
-
-/// Creates the object of a CSI driver, as its project does, unless it exists.
-pub async fn install(driver: &str) {
-    let drivers: Api<CSIDriver> = Api::all(Bed::get().admin().await);
-    let object = json!({"metadata": {"name": driver}, "spec": {"attachRequired": false, "fsGroupPolicy": "File"}});
-    match drivers.create(&PostParams::default(), &from(object)).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// Creates a scene whose class has these parameters.
 async fn scene(parameters: Value) -> Scene {

@@ -8,8 +8,8 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::csi_volumes::install;
 use crate::support::bed::{Bed, is_class_reviewed};
+use crate::support::csi::install;
 use crate::support::scene::{Scene, annotation, directory, volume_name};
 use crate::support::wait::eventually;
 

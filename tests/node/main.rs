@@ -8,6 +8,8 @@
 #[allow(dead_code, unused_imports, unused_macros)]
 mod support;
 
+/// Volumes that a CSI driver mounts.
+mod csi;
 /// Bindery, an NFS server or the kubelet ends while a pod runs.
 mod deaths;
 /// A claim, a pod or a namespace is deleted while pods run.

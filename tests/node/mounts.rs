@@ -1,5 +1,6 @@
 //! Mounts of a volume: options, paths inside a volume, statistics.
 
+use k8s_openapi::api::core::v1::PersistentVolume;
 use serde_json::{Value, json};
 
 use crate::node::{LATE, Pod, in_guest};
@@ -106,17 +107,14 @@ fn statistics(scene: &Scene, claim: &str) -> Option<Value> {
     volumes.find(|volume| volume["pvcRef"] == reference).cloned()
 }
 
-#[tokio::test]
-async fn the_kubelet_reports_the_size_of_the_file_system_of_the_server() {
-    let scene = Scene::new().await;
-    let (_, volume) = scene.bound(scene.claim("data")).await;
-    let pod = Pod::start(&scene, "user", "data", json!({})).await;
+/// Asserts that the kubelet reports the size of the server's file system for the claim `data`, which a pod uses.
+pub async fn assert_statistics(scene: &Scene, volume: &PersistentVolume) {
     let reported = eventually_within(LATE, "the kubelet has statistics of the volume", async || {
-        statistics(&scene, "data").filter(|volume| volume["capacityBytes"].is_number())
+        statistics(scene, "data").filter(|volume| volume["capacityBytes"].is_number())
     })
     .await;
     // The claim requests 1 GiB. The node's NFS client counts in blocks of 1 MiB.
-    let server = rustix::fs::statvfs(&directory(&volume)).unwrap();
+    let server = rustix::fs::statvfs(&directory(volume)).unwrap();
     let capacity = reported["capacityBytes"].as_u64().unwrap();
     assert!(
         capacity.abs_diff(server.f_blocks * server.f_frsize) < 1 << 20,
@@ -135,5 +133,13 @@ async fn the_kubelet_reports_the_size_of_the_file_system_of_the_server() {
         let line = format!("kubelet_volume_stats_{metric}{claim}");
         assert!(metrics.contains(&line), "{line}");
     }
+}
+
+#[tokio::test]
+async fn the_kubelet_reports_the_size_of_the_file_system_of_the_server() {
+    let scene = Scene::new().await;
+    let (_, volume) = scene.bound(scene.claim("data")).await;
+    let pod = Pod::start(&scene, "user", "data", json!({})).await;
+    assert_statistics(&scene, &volume).await;
     pod.end().await;
 }

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod caller;
 pub mod ceph;
 pub mod ceph_faults;
+pub mod csi;
 pub mod directories;
 pub mod disk;
 pub mod embedded;
