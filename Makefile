@@ -24,7 +24,7 @@ help: ## Lists these commands.
 
 # The programs of a cluster. Tests need more programs (see tests/bed/up).
 CLUSTER := etcd kube-apiserver kube-controller-manager kubectl
-TEST_CLUSTER := $(CLUSTER) kube-scheduler kwok stages helm definitions populator
+TEST_CLUSTER := $(CLUSTER) kube-scheduler kwok stages helm definitions populator csi-driver csi-resizer
 # The build of Bindery for the demonstration: profile `quick` takes the least time to build.
 QUICK := $(TARGET_DIR)/quick
 # If a file is missing, prints how long its build usually takes on this machine. Arguments: the file, and the seconds that

@@ -32,6 +32,8 @@ mod console;
 /// A crash at each crash point. Needs the feature `failpoints`, which `make test` sets.
 #[cfg(feature = "failpoints")]
 mod crash_points;
+/// Expansion of volumes that a CSI driver mounts, beside csi-resizer.
+mod csi_resizer;
 /// Volumes that a CSI driver mounts.
 mod csi_volumes;
 /// Volumes of csi-driver-nfs that Bindery takes over.

@@ -3,8 +3,9 @@
 //! Trigger: a bound claim that requests more than the capacity in its status; and a change of its volume. Order: (1) a
 //! JSON patch writes the size to the volume, and tests the volume's uid and old size; (2) a patch writes the size to
 //! the claim's status, and tests the claim's uid and version. After a crash between (1) and (2), the next reconcile
-//! does (2). The NFS server is asked only if Bindery sets limits there (`sizeLimit: set`): the limit is raised before (1). kube-controller-manager does not expand
-//! such volumes; it only writes an Event `ExternalExpanding`.
+//! does (2). The NFS server is asked only if Bindery sets limits there (`sizeLimit: set`): the limit is raised before (1).
+//! kube-controller-manager does not expand such volumes; it only writes an Event `ExternalExpanding`. csi-resizer may expand
+//! volumes that a CSI driver mounts: see [`crate::policy::expansion`].
 
 use std::future::ready;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::model::choices::SizeLimit;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::names::reason;
 use crate::model::volume::Volume;
+use crate::model::volume_source::VolumeSource;
 use crate::policy::expansion::{Expansion, may_expand, next};
 
 /// The number of claims that are expanded at once.
@@ -71,8 +73,11 @@ async fn reconcile(cached: Arc<CachedClaim>, leader: Arc<Leader>) -> Result<Acti
     let Some(name) = &cached.read().volume_name else {
         return Ok(Action::await_change());
     };
+    let claim = cached.read();
+    let is_due =
+        |volume: &Volume| may_expand(volume, &claim.uid, &ctx.installation) && next(claim, volume) != Expansion::Done;
     let volume = ctx.cluster.volumes.get(&ObjectRef::new(name));
-    if volume.is_some_and(|volume| may_expand(volume.read(), &cached.read().uid, &ctx.installation)) {
+    if volume.is_some_and(|volume| is_due(volume.read())) {
         let span = tracing::info_span!("expand", claim = cached.key(), volume = name);
         Box::pin(expand(&leader, &cached, name).instrument(span)).await?;
         leader.backoff.reset(&backoff_key(&cached));
@@ -96,6 +101,7 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
     leader.may_act()?;
     let size = match next(&claim, &volume) {
         Expansion::Done => return Ok(()),
+        Expansion::Limit(size) => return raise_limit(ctx, &volume, &size).await,
         Expansion::Volume(size) => {
             raise_limit(ctx, &volume, &size).await?;
             let before = volume.capacity.as_ref().map(|size| &size.written);
@@ -114,7 +120,15 @@ async fn expand(leader: &Leader, cached: &CachedClaim, volume_name: &str) -> Res
             size
         }
     };
-    let status = with_capacity(&object, &size);
+    if !claim.asks_for_more() {
+        tracing::info!(
+            "another program had written a smaller size to the volume; it has {} again",
+            size.written
+        );
+        return Ok(());
+    }
+    let has_resizer = claim.allocated.is_some() && is_csi(&volume);
+    let status = with_capacity(&object, &size, has_resizer);
     claims
         .patch_status(&name, &PatchParams::default(), &Patch::<Value>::Merge(status))
         .await?;
@@ -145,9 +159,15 @@ async fn raise_limit(ctx: &Context, volume: &Volume, size: &Bytes) -> Result<(),
     }
 }
 
+fn is_csi(volume: &Volume) -> bool {
+    let record = volume.record.as_ref();
+    record.is_ok_and(|record| record.source != VolumeSource::Nfs)
+}
+
 /// Returns a merge patch for this version of a claim. It writes the size to the status, and removes the conditions that
-/// report an expansion in progress.
-fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
+/// report an expansion in progress. The allocated size stays if csi-resizer has written it: without it, Bindery would not
+/// see what csi-resizer writes later.
+fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes, has_resizer: bool) -> Value {
     let conditions = claim
         .status
         .iter()
@@ -159,7 +179,7 @@ fn with_capacity(claim: &PersistentVolumeClaim, size: &Bytes) -> Value {
         "status": {
             "capacity": {"storage": size.written},
             "conditions": others,
-            "allocatedResources": {"storage": null},
+            "allocatedResources": {"storage": has_resizer.then_some(&size.written)},
             "allocatedResourceStatuses": {"storage": null},
         },
     })
@@ -210,8 +230,8 @@ mod tests {
             written: "5Gi".to_owned(),
             bytes: 5 << 30,
         };
-        let patch = with_capacity(&serde_json::from_value(claim).unwrap(), &size);
-        let expected = json!({
+        let claim = serde_json::from_value(claim).unwrap();
+        let mut expected = json!({
             "metadata": {"uid": "c", "resourceVersion": "7"},
             "status": {
                 "capacity": {"storage": "5Gi"},
@@ -220,6 +240,8 @@ mod tests {
                 "allocatedResourceStatuses": {"storage": null},
             },
         });
-        assert_eq!(patch, expected);
+        assert_eq!(with_capacity(&claim, &size, false), expected);
+        expected["status"]["allocatedResources"]["storage"] = json!("5Gi");
+        assert_eq!(with_capacity(&claim, &size, true), expected);
     }
 }

@@ -42,6 +42,8 @@ pub struct Claim {
     pub deleting: bool,
     /// The size of its volume, as its status says; `None` until it is bound.
     pub capacity: Option<Bytes>,
+    /// The allocated size in its status: csi-resizer writes it before it writes the size of the volume.
+    pub allocated: Option<Bytes>,
     /// When it was created; not known inside an admission review.
     pub created: Option<Timestamp>,
     /// Whether the scheduler has chosen a node for the pod that the claim waits for.
@@ -103,6 +105,7 @@ impl Claim {
         let spec = claim.spec.clone().unwrap_or_default();
         let meta = &claim.metadata;
         let annotations = claim.annotations();
+        let status = claim.status.as_ref();
         Self {
             labels: claim.labels().clone(),
             annotations: annotations.clone(),
@@ -114,10 +117,14 @@ impl Claim {
             },
             uid: meta.uid.clone().unwrap_or_default(),
             deleting: meta.deletion_timestamp.is_some(),
-            capacity: claim
-                .status
-                .as_ref()
-                .and_then(|status| status.capacity.as_ref()?.get("storage").and_then(Bytes::read)),
+            capacity: status.and_then(|status| status.capacity.as_ref()?.get("storage").and_then(Bytes::read)),
+            allocated: status.and_then(|status| {
+                status
+                    .allocated_resources
+                    .as_ref()?
+                    .get("storage")
+                    .and_then(Bytes::read)
+            }),
             created: meta.creation_timestamp.as_ref().map(|time| time.0),
             has_node: annotations.contains_key(annotation::SELECTED_NODE),
             class: annotations

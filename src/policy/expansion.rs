@@ -7,7 +7,12 @@
 //! Kubernetes accepts a larger request only if the StorageClass has `allowVolumeExpansion: true` at that moment, and a
 //! smaller request only above the capacity in the status. So Bindery does not read the class here. No size becomes
 //! smaller: a volume that was expanded for an earlier request keeps its size, and the claim gets that size.
+//!
+//! A volume that a CSI driver mounts has a second writer, if csi-resizer of the driver runs. It writes an allocated size to
+//! the status, then the size of the volume without a test, and then the status. It may be late, and write the size of an
+//! earlier request to the volume after Bindery has served a later one. So the volume gets the size of the claim again.
 
+use crate::model::choices::SizeLimit;
 use crate::model::claim::{Bytes, Claim};
 use crate::model::volume::{Installation, Volume};
 
@@ -20,16 +25,24 @@ pub enum Expansion {
     Volume(Bytes),
     /// The volume has this capacity: write it in the status of the claim.
     Claim(Bytes),
+    /// Another program may have written this capacity: raise the limit of the directory.
+    Limit(Bytes),
 }
 
 /// Decides the next step for a claim and its volume.
 pub fn next(claim: &Claim, volume: &Volume) -> Expansion {
-    let Some(request) = claim.request.as_ref().filter(|_| claim.asks_for_more()) else {
-        return Expansion::Done;
-    };
-    match &volume.capacity {
-        Some(capacity) if capacity.bytes >= request.bytes => Expansion::Claim(capacity.clone()),
-        _ => Expansion::Volume(request.clone()),
+    let in_volume = |least: &Bytes| volume.capacity.clone().filter(|size| size.bytes >= least.bytes);
+    if let Some(request) = claim.request.as_ref().filter(|_| claim.asks_for_more()) {
+        return in_volume(request).map_or_else(|| Expansion::Volume(request.clone()), Expansion::Claim);
+    }
+    let sets_limit = (volume.record.as_ref()).is_ok_and(|record| record.size_limit == SizeLimit::Set);
+    match claim.capacity.as_ref().filter(|_| claim.allocated.is_some()) {
+        Some(size) => match in_volume(size) {
+            None => Expansion::Volume(size.clone()),
+            Some(size) if sets_limit => Expansion::Limit(size),
+            Some(_) => Expansion::Done,
+        },
+        None => Expansion::Done,
     }
 }
 
@@ -87,6 +100,60 @@ mod tests {
             let mut volume = fixtures::volume("pvc-1", "data");
             volume.capacity = size(capacity);
             assert_eq!(next(&claim, &volume), step, "{request:?} {capacity:?} {status:?}");
+        }
+    }
+
+    #[test]
+    fn what_csi_resizer_writes_too_late_is_corrected() {
+        // The request, the volume's capacity, the capacity in the claim's status.
+        for (request, capacity, status, limit, step) in [
+            ("5Gi", "5Gi", "5Gi", SizeLimit::Ignore, Expansion::Done),
+            (
+                "5Gi",
+                "3Gi",
+                "5Gi",
+                SizeLimit::Ignore,
+                Expansion::Volume(size("5Gi").unwrap()),
+            ),
+            // The claim has more than it requests.
+            (
+                "4Gi",
+                "4Gi",
+                "5Gi",
+                SizeLimit::Ignore,
+                Expansion::Volume(size("5Gi").unwrap()),
+            ),
+            ("5Gi", "7Gi", "5Gi", SizeLimit::Ignore, Expansion::Done),
+            (
+                "5Gi",
+                "5Gi",
+                "5Gi",
+                SizeLimit::Set,
+                Expansion::Limit(size("5Gi").unwrap()),
+            ),
+            // The later request is served first.
+            (
+                "7Gi",
+                "3Gi",
+                "5Gi",
+                SizeLimit::Set,
+                Expansion::Volume(size("7Gi").unwrap()),
+            ),
+        ] {
+            let claim = Claim {
+                request: size(request),
+                capacity: size(status),
+                allocated: size(request),
+                ..Claim::default()
+            };
+            let mut volume = fixtures::volume("pvc-1", "data");
+            volume.capacity = size(capacity);
+            volume.record.as_mut().unwrap().size_limit = limit;
+            assert_eq!(
+                next(&claim, &volume),
+                step,
+                "{request:?} {capacity:?} {status:?} {limit:?}"
+            );
         }
     }
 

@@ -13,6 +13,7 @@ pub mod ceph_faults;
 pub mod csi;
 pub mod directories;
 pub mod disk;
+pub mod driver;
 pub mod embedded;
 pub mod ipv6;
 pub mod kind;

@@ -1,4 +1,5 @@
-//! The summary of a claim: what decides whether it waits for a volume or for a larger one.
+//! The summary of a claim: what decides whether it waits for a volume or for a larger one, and whether csi-resizer may
+//! change its volume.
 
 use std::collections::BTreeMap;
 
@@ -57,9 +58,10 @@ impl Cached<ClaimSummary> {
         self.phase == Phase::Pending && self.meta().deletion_timestamp.is_none()
     }
 
-    /// Returns whether it is bound, and requests more storage than its status shows.
+    /// Returns whether it is bound, and requests more storage than its status shows, or csi-resizer has expanded it and may
+    /// write to its volume later.
     pub fn is_to_be_expanded(&self) -> bool {
-        self.phase == Phase::Bound && self.claim.asks_for_more()
+        self.phase == Phase::Bound && (self.claim.asks_for_more() || self.claim.allocated.is_some())
     }
 
     /// Returns whether Bindery may have to act on it. Other claims are not cached.
@@ -98,6 +100,25 @@ mod tests {
                 found,
                 (pending, larger, pending || larger),
                 "{phase:?} {request} {capacity:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn claims_that_csi_resizer_has_expanded_are_cached() {
+        for (phase, cached) in [("Bound", true), ("Lost", false)] {
+            let claim: CachedClaim = serde_json::from_value(json!({
+                "metadata": {"namespace": "team-a", "name": "data"},
+                "spec": {"resources": {"requests": {"storage": "5Gi"}}},
+                "status": {
+                    "phase": phase, "capacity": {"storage": "5Gi"}, "allocatedResources": {"storage": "5Gi"},
+                },
+            }))
+            .unwrap();
+            assert_eq!(
+                (claim.is_to_be_expanded(), claim.is_unsettled()),
+                (cached, cached),
+                "{phase}"
             );
         }
     }
