@@ -19,7 +19,7 @@ use crate::support::wait::eventually;
 const DRIVER: &str = "nfs.csi.k8s.io";
 
 /// The tests run one after the other: a flag takes over the volumes of all tests, and a Lease concerns all.
-static ALONE: Mutex<()> = Mutex::const_new(());
+pub static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A claim, and the volume that csi-driver-nfs has created for it.
 struct OfDriver {

@@ -12,6 +12,8 @@ mod archives;
 mod attacks;
 /// Claims and volumes that a backup tool restores.
 mod backup_restore;
+/// Classes of csi-driver-nfs and of Bindery beside each other.
+mod beside_driver;
 /// Binding of a claim to its volume.
 mod binder;
 /// Claims that got no volume from the webhook, and volumes without a claim.

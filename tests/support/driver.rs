@@ -59,6 +59,33 @@ impl Resizer {
     }
 }
 
+/// The part of the controller that creates and deletes volumes. Dropping this ends it.
+pub struct Provisioner {
+    folder: TempDir,
+    _process: Process,
+}
+
+impl Provisioner {
+    pub fn start() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let bed = Bed::get();
+        let [kubeconfig, export] = [&bed.kubeconfig, &bed.export].map(|path| path.display().to_string());
+        let arguments = ["provisioner", &kubeconfig, &export];
+        let process = Process::start("CSI_DRIVER", &arguments, &folder.path().join("calls"));
+        Self {
+            folder,
+            _process: process,
+        }
+    }
+
+    /// The ids of the volumes that it was asked to delete.
+    pub fn deleted(&self) -> Vec<String> {
+        let calls = std::fs::read_to_string(self.folder.path().join("calls")).expect("the calls");
+        let ids = calls.lines().filter_map(|call| call.strip_prefix("delete "));
+        ids.map(str::to_owned).collect()
+    }
+}
+
 /// A process that is killed when this is dropped, and when the thread that started it ends.
 struct Process(Child);
 

@@ -1,0 +1,80 @@
+//! A class of csi-driver-nfs beside a class of Bindery whose volumes the driver mounts. Neither touches the volumes of the
+//! other one. The driver decides with the library of external-provisioner: see `tests/bed/csi-driver`.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::Resource;
+use serde_json::json;
+
+use crate::driver_takeover::ALONE;
+use crate::expansion::{request_size, until_size};
+use crate::support::bed::Bed;
+use crate::support::csi::install;
+use crate::support::driver::{DRIVER, Provisioner, Resizer};
+use crate::support::scene::{Scene, directory, volume_name};
+use crate::support::wait::eventually;
+
+/// Returns the volume of a claim, bound by whoever created it.
+async fn volume_of(scene: &Scene, claim: &str) -> PersistentVolume {
+    eventually(&format!("claim {claim} is bound"), async || {
+        let claim = scene.claims().get(claim).await.unwrap();
+        (claim.status?.phase? == "Bound").then_some(())?;
+        scene.volumes().get(&claim.spec?.volume_name?).await.ok()
+    })
+    .await
+}
+
+/// Returns the id by which the driver knows a volume.
+fn id(volume: &PersistentVolume) -> &str {
+    &volume.spec.as_ref().unwrap().csi.as_ref().unwrap().volume_handle
+}
+
+/// Whether a program has written to an object.
+fn has_written(program: &str, object: &impl Resource) -> bool {
+    let mut writers = object.meta().managed_fields.iter().flatten();
+    writers.any(|writer| writer.manager.as_deref() == Some(program))
+}
+
+#[tokio::test]
+async fn bindery_and_the_driver_leave_the_volumes_of_each_other_alone() {
+    let _alone = ALONE.lock().await;
+    install(DRIVER).await;
+    let (provisioner, _resizer) = (Provisioner::start(), Resizer::start());
+    let (server, share) = (&Bed::get().server, &Bed::get().share);
+    let parameters = json!({"server": server, "share": share, "onDelete": "delete"});
+    let theirs = Scene::of_with(DRIVER, json!({"parameters": parameters, "allowVolumeExpansion": true})).await;
+    let parameters = json!({"volumeSource": "csi"});
+    let ours = Scene::with_class(json!({"parameters": parameters, "allowVolumeExpansion": true})).await;
+    theirs.create(theirs.claim("data")).await.unwrap();
+    let their_volume = volume_of(&theirs, "data").await;
+    let (_, our_volume) = ours.bound(ours.claim("data")).await;
+    let their_place = Bed::get().export.join(volume_name(&their_volume));
+    for place in [&their_place, &directory(&our_volume)] {
+        std::fs::write(place.join("file"), "content").unwrap();
+    }
+
+    for scene in [&theirs, &ours] {
+        request_size(scene, "data", "2Gi").await.unwrap();
+        until_size(scene, "data", "2Gi").await;
+    }
+    let claim: PersistentVolumeClaim = theirs.claims().get("data").await.unwrap();
+    let their_volume = volume_of(&theirs, "data").await;
+    assert!(has_written("csi-resizer", &claim) && has_written("csi-driver", &their_volume));
+    assert!(!has_written("bindery", &claim) && !has_written("bindery", &their_volume));
+    let our_volume = volume_of(&ours, "data").await;
+    assert!(has_written("bindery", &our_volume) && !has_written("csi-driver", &our_volume));
+
+    // The driver gets the events of our volume before those of its own.
+    ours.delete("data").await;
+    ours.until_gone(&our_volume).await;
+    theirs.delete("data").await;
+    theirs.until_gone(&their_volume).await;
+    assert_eq!(provisioner.deleted(), [id(&their_volume)]);
+    assert!(!their_place.exists());
+    let archives = ours.own_directories();
+    assert!(
+        matches!(&archives[..], [archive] if archive.starts_with("archived-")),
+        "{archives:?}"
+    );
+    let kept = std::fs::read_to_string(Bed::get().export.join(&archives[0]).join("file"));
+    assert_eq!(kept.unwrap(), "content");
+}
