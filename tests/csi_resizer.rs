@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::expansion::{request_size, until_size};
 use crate::support::bindery::Bindery;
 use crate::support::csi::install;
-use crate::support::driver::{DRIVER, Resizer};
+use crate::support::driver::{ALONE, DRIVER, Resizer};
 use crate::support::scene::{Scene, directory};
 use crate::support::wait::eventually;
 
@@ -26,6 +26,7 @@ async fn until_settled(scene: &Scene, claim: &str) {
 
 #[tokio::test]
 async fn both_may_expand_a_volume_and_it_ends_with_the_size_of_the_last_request() {
+    let _alone = ALONE.lock().await;
     install(DRIVER).await;
     let resizer = Resizer::start();
     let scene = Scene::with_class(class()).await;
@@ -71,6 +72,7 @@ async fn both_may_expand_a_volume_and_it_ends_with_the_size_of_the_last_request(
 
 #[tokio::test]
 async fn a_size_that_csi_resizer_writes_too_late_does_not_stay() {
+    let _alone = ALONE.lock().await;
     install(DRIVER).await;
     let mut bindery = Bindery::start(&[]).await;
     let scene = Scene::of_with(&bindery.provisioner, class()).await;

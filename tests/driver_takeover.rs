@@ -9,17 +9,12 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
+use crate::support::driver::{ALONE, DRIVER};
 use crate::support::scene::{Scene, annotation, from};
 use crate::support::wait::eventually;
-
-const DRIVER: &str = "nfs.csi.k8s.io";
-
-/// The tests run one after the other: a flag takes over the volumes of all tests, and a Lease concerns all.
-pub static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A claim, and the volume that csi-driver-nfs has created for it.
 struct OfDriver {

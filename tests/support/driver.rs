@@ -1,16 +1,22 @@
 //! The controller of csi-driver-nfs. Its own parts are played (see `tests/bed/csi-driver`); csi-resizer is that of the
 //! Kubernetes project. It sees all volumes of the driver in the cluster.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
 use super::bed::Bed;
 
 /// The name of the driver.
 pub const DRIVER: &str = "nfs.csi.k8s.io";
+
+/// Tests of the driver's controller run one after the other: it sees the volumes of all tests. So does a Bindery that takes
+/// them over.
+pub static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The part of the controller that expands volumes. Dropping this ends it.
 pub struct Resizer {
@@ -78,8 +84,8 @@ impl Provisioner {
         }
     }
 
-    /// The ids of the volumes that it was asked to delete.
-    pub fn deleted(&self) -> Vec<String> {
+    /// The ids of the volumes that it was asked to delete, perhaps more than once.
+    pub fn deleted(&self) -> BTreeSet<String> {
         let calls = std::fs::read_to_string(self.folder.path().join("calls")).expect("the calls");
         let ids = calls.lines().filter_map(|call| call.strip_prefix("delete "));
         ids.map(str::to_owned).collect()
