@@ -5,15 +5,17 @@ use std::fs;
 use std::path::Path;
 
 use bindery::storage::Storage;
+use kube::api::{Patch, PatchParams};
 use rustix::fs::{getxattr, statvfs};
 use serde_json::json;
 
 use super::{Claims, WAYS, Way, place};
 use crate::expansion::{request_size, until_size};
 use crate::support::ceph::set_attribute;
+use crate::support::csi::install;
 use crate::support::directories::long_deadline;
 use crate::support::kind::Kind;
-use crate::support::scene::annotation;
+use crate::support::scene::{annotation, volume_name};
 use crate::support::wait::eventually;
 
 #[tokio::test]
@@ -82,6 +84,39 @@ async fn a_class_limits_the_directory_of_a_claim_and_a_larger_request_raises_the
     request_size(scene, "data", "2Gi").await.unwrap();
     until_size(scene, "data", "2Gi").await;
     assert_eq!(limit(&directory), "2147483648");
+    claims.bindery.unregister().await;
+}
+
+/// csi-resizer writes the sizes as here, and Bindery has nothing left to write but the limit.
+#[tokio::test]
+#[ignore = "make test-ceph runs it with a Ceph cluster"]
+async fn a_limit_is_raised_after_csi_resizer_has_written_the_size() {
+    install("nfs.csi.k8s.io").await;
+    let mut claims = Claims::with(Way::Mount, json!({})).await;
+    let class = format!("{}-limited", claims.scene.name);
+    let parameters = json!({"server": "nas", "share": "/export", "sizeLimit": "set", "volumeSource": "csi"});
+    let fields = json!({"parameters": parameters, "allowVolumeExpansion": true});
+    claims.scene.class(&class, fields).await;
+    let claim = json!({"spec": {"storageClassName": class}});
+    let claim = claims.scene.claim_with("data", claim);
+    let (_, volume) = claims.scene.bound(claim).await;
+    let directory = claims.below(annotation(&volume, "sub-dir").unwrap());
+    claims.bindery.kill();
+    let scene = &claims.scene;
+    request_size(scene, "data", "2Gi").await.unwrap();
+    let size = json!({"storage": "2Gi"});
+    scene
+        .patch_volume(volume_name(&volume), json!({"spec": {"capacity": size}}))
+        .await;
+    let status = Patch::Merge(json!({"status": {"capacity": size, "allocatedResources": size}}));
+    let (api, parameters) = (scene.claims(), PatchParams::default());
+    api.patch_status("data", &parameters, &status).await.unwrap();
+    assert_eq!(limit(&directory), "1073741824");
+    claims.bindery.run().await;
+    eventually("the limit is raised", async || {
+        (limit(&directory) == "2147483648").then_some(())
+    })
+    .await;
     claims.bindery.unregister().await;
 }
 
