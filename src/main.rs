@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
-use bindery::cli::program::Program;
+use bindery::cli::program::{Program, SERVE};
 use bindery::cli::{Cli, Command};
 use bindery::cluster::api_error::{describe, describe_for_command};
 use bindery::commands::{archives, check, completion, console, df, explain, man, restore, serve, uninstall};
@@ -28,6 +28,13 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let matches = program.command().get_matches();
+    if program == Program::Plugin && matches.subcommand_name() == Some(SERVE) {
+        eprintln!(
+            "{words} has no command {SERVE}: the provisioner runs in the pods of Bindery; {words} --help lists the commands",
+            words = program.words()
+        );
+        return Ok(ExitCode::from(2));
+    }
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Command::Complete(flags) = &cli.command {
         completion::answer_kubectl(&flags.words);
@@ -57,7 +64,7 @@ async fn run(command: Command, program: Program) -> anyhow::Result<ExitCode> {
         Command::Archives(flags) => ("archives", archives::archives(flags).await),
         Command::Restore(flags) => ("restore", restore::restore(flags).await),
         Command::Console(flags) => ("console", console::console(flags).await),
-        Command::Df(flags) => ("df", df::df(flags).await),
+        Command::Df(flags) => ("df", df::df(flags, program).await),
         Command::Uninstall(flags) => ("uninstall", uninstall::uninstall(flags).await),
         Command::Completion(flags) => ("completion", completion::completion(&flags, program)),
         Command::Man(_) => ("man", man::man(program)),

@@ -54,6 +54,10 @@ fn the_help_has_the_words_of_kubectl_and_examples() {
     let help = plugin.bindery(&["--help"]).success();
     assert!(help.contains("Usage: kubectl bindery <COMMAND>"), "{help}");
     assert!(!help.contains("\n  serve"), "{help}");
+    assert!(
+        help.starts_with("Shows what the claims of Bindery, the Kubernetes NFS provisioner, get"),
+        "{help}"
+    );
     for command in [
         "explain",
         "check",
@@ -70,6 +74,16 @@ fn the_help_has_the_words_of_kubectl_and_examples() {
         assert!(
             help.contains("Examples:\n") && help.contains("kubectl bindery "),
             "{help}"
+        );
+    }
+    for arguments in [&["serve"][..], &["serve", "--listen=127.0.0.1:0"], &["serve", "--help"]] {
+        assert_eq!(
+            plugin.bindery(arguments),
+            failed(
+                2,
+                "kubectl bindery has no command serve: the provisioner runs in the pods of Bindery; kubectl bindery --help \
+                 lists the commands"
+            )
         );
     }
     let version = plugin.bindery(&["--version"]).success();
@@ -154,6 +168,10 @@ async fn a_context_chooses_cluster_and_namespace() {
 fn the_manual_page_has_every_command() {
     let plugin = Plugin::install();
     let page = plugin.bindery(&["man"]).success();
+    assert!(
+        page.contains("kubectl\\-bindery \\- Shows what the claims of Bindery"),
+        "{page}"
+    );
     for section in ["KUBECTL BINDERY ARCHIVES", "KUBECTL BINDERY CONSOLE"] {
         assert!(
             page.lines()

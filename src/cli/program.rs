@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use super::Cli;
 
@@ -11,6 +11,12 @@ use super::Cli;
 const PLUGIN: &str = "kubectl-bindery";
 /// The file name that kubectl calls to complete a command line of the plugin.
 const COMPLETER: &str = "kubectl_complete-bindery";
+
+/// The command that the plugin does not have.
+pub const SERVE: &str = "serve";
+/// What the plugin is. `bindery` also is the server.
+const ABOUT: &str = "Shows what the claims of Bindery, the Kubernetes NFS provisioner, get and use, and restores archives of \
+                     deleted claims";
 
 /// The name under which the program was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +61,20 @@ impl Program {
         if self == Self::Bindery {
             return command;
         }
-        // The provisioner runs in pods, where nobody calls it as a plugin.
-        let command = command.mut_subcommand("serve", |serve| serve.hide(true));
+        // The provisioner runs in pods, where nobody calls it as a plugin. All arguments are accepted, so that each call
+        // gets the same answer.
+        let any = Arg::new("any")
+            .num_args(0..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+            .action(ArgAction::Append);
+        let serve = Command::new(SERVE).about("The plugin has no such command").hide(true);
+        let command = command.mut_subcommand(SERVE, |_| serve.disable_help_flag(true).arg(any));
         let command = command.mut_subcommands(|sub| match sub.get_after_help().map(ToString::to_string) {
             Some(examples) => sub.after_help(in_words(&examples)),
             None => sub,
         });
-        command.name(PLUGIN).bin_name(self.words())
+        command.name(PLUGIN).bin_name(self.words()).about(ABOUT)
     }
 }
 
@@ -100,6 +113,7 @@ mod tests {
         let help = plugin.render_help().to_string();
         assert!(help.contains("Usage: kubectl bindery <COMMAND>"), "{help}");
         assert!(!help.contains("\n  serve"), "{help}");
+        assert!(help.starts_with("Shows what the claims of Bindery"), "{help}");
         let archives = plugin.find_subcommand_mut("archives").unwrap();
         let help = archives.render_help().to_string();
         assert!(help.contains("\n  kubectl bindery archives -A -o wide"), "{help}");

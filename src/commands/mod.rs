@@ -2,6 +2,7 @@
 
 mod age;
 pub mod archives;
+pub mod bytes;
 pub mod check;
 pub mod completion;
 mod connect;

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, stdout};
 
 /// The end of an entry that was cut.
 const CUT: char = '…';
+/// The headers of the columns that may be cut.
+const CAN_BE_CUT: [&str; 4] = ["DIRECTORY", "SHARE", "CLASS", "STORAGECLASS"];
 /// A column that was cut keeps at least this many characters.
 const NARROWEST: usize = 6;
 /// The spaces between two columns.
@@ -20,14 +22,14 @@ pub fn aligned<const N: usize>(lines: &[[String; N]], first: usize) -> String {
     print(lines, &widths)
 }
 
-/// Returns lines with aligned columns that fit a terminal of `width` columns: the widest columns are cut. Without a width,
-/// nothing is cut.
+/// Returns lines with aligned columns that fit a terminal of `width` columns. Only columns of [`CAN_BE_CUT`] are cut, because
+/// names and numbers are copied from the terminal. If that is not enough, nothing is cut, and the terminal wraps the lines.
+/// Without a width, nothing is cut. The first line is the header.
 pub fn fitted<L: AsRef<[String]>>(lines: &[L], width: Option<usize>) -> String {
-    let mut widths = widths(lines);
-    if let Some(available) = width {
-        fit(&mut widths, available);
-    }
-    print(lines, &widths)
+    let whole = widths(lines);
+    let header = lines.first().map(AsRef::as_ref).unwrap_or_default();
+    let cut = width.and_then(|available| fit(&whole, header, available));
+    print(lines, &cut.unwrap_or(whole))
 }
 
 /// Returns the width of the terminal to which the command prints: from `COLUMNS`, else from the terminal. `None` if the
@@ -56,15 +58,21 @@ fn widths<L: AsRef<[String]>>(lines: &[L]) -> Vec<usize> {
     widths
 }
 
-/// Takes characters from the widest columns, one by one, until all columns fit.
-fn fit(widths: &mut [usize], available: usize) {
+/// Takes characters from the widest column that may be cut, one by one, until all columns fit. Returns nothing if they do
+/// not fit.
+fn fit(whole: &[usize], header: &[String], available: usize) -> Option<Vec<usize>> {
+    let mut widths = whole.to_vec();
     let gaps = widths.len().saturating_sub(1) * GAP;
     while widths.iter().sum::<usize>() + gaps > available {
-        match widths.iter_mut().max() {
-            Some(widest) if *widest > NARROWEST => *widest -= 1,
-            _ => return,
+        let columns = widths.iter_mut().zip(header);
+        let can_be_cut = columns.filter(|(_, name)| CAN_BE_CUT.contains(&name.as_str()));
+        let (widest, _) = can_be_cut.max_by_key(|(width, _)| **width)?;
+        if *widest <= NARROWEST {
+            return None;
         }
+        *widest -= 1;
     }
+    Some(widths)
 }
 
 fn print<L: AsRef<[String]>>(lines: &[L], widths: &[usize]) -> String {
@@ -98,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_columns_are_cut_until_the_line_fits() {
+    fn directories_shares_and_classes_are_cut_until_the_line_fits() {
         let table = lines(&[
             &["NAME", "SIZE", "DIRECTORY"],
             &["data-1", "10Gi", "archived-team-a-data"],
@@ -115,12 +123,30 @@ mod tests {
         for width in [Some(34), Some(500), None] {
             assert_eq!(fitted(&table, width), whole);
         }
+        let table = lines(&[
+            &["SERVER", "SHARE", "CLASS", "STORAGECLASS"],
+            &["nas1", "/export/äöü", "a-long-class", "a-long-class"],
+        ]);
+        assert_eq!(
+            fitted(&table, Some(36)),
+            "SERVER  SHARE     CLASS     STORAGE…\nnas1    /export…  a-long-…  a-long-…\n"
+        );
     }
 
     #[test]
-    fn a_column_keeps_some_characters_in_the_narrowest_terminal() {
-        let table = lines(&[&["äöüäöüäöü", "short", "0123456789"]]);
-        assert_eq!(fitted(&table, Some(1)), "äöüäö…  short  01234…\n");
+    fn names_are_whole_in_the_narrowest_terminal() {
+        let table = lines(&[&["NAME", "DIRECTORY"], &["data-20261128t163115z", "archived-old"]]);
+        let whole = "NAME                   DIRECTORY\ndata-20261128t163115z  archived-old\n";
+        assert_eq!(
+            fitted(&table, Some(29)),
+            whole.replace("DIRECTORY", "DIREC…").replace("archived-old", "archi…")
+        );
+        assert_eq!(fitted(&table, Some(28)), whole, "a column keeps some characters");
+        let names = lines(&[
+            &["NAME", "CLAIM", "USED"],
+            &["data-20261128t163115z", "data", "120.4Gi"],
+        ]);
+        assert_eq!(fitted(&names, Some(10)), fitted(&names, None));
     }
 
     #[test]

@@ -54,10 +54,7 @@ impl Summary for ArchiveSummary {
             missing_since: archive.missing_since(),
             keep_until: archive.keep_until().map(str::to_owned),
             keep_until_applied: archive.keep_until_applied().map(str::to_owned),
-            usage: archive
-                .annotations()
-                .get(names::volume_annotation::USAGE)
-                .and_then(|usage| usage.parse().ok()),
+            usage: archive.usage(),
             maker: Installation {
                 provisioner: archive.spec.provisioner,
                 instance: archive.spec.instance,

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::cli::{self, TableFormat};
 use crate::commands::connect::connect;
 use crate::commands::serialize;
-use crate::commands::table::{fitted, terminal_width};
+use crate::commands::table::fitted;
 use crate::model::archive::Archive;
 
 /// Runs `bindery archives`. Returns `true`.
@@ -65,7 +65,7 @@ pub async fn archives(flags: cli::Archives) -> Result<bool> {
             if no_headers {
                 lines.remove(0);
             }
-            fitted(&lines, terminal_width())
+            fitted(&lines, None)
         }
     };
     // This fails if the program at the other end has closed the pipe.

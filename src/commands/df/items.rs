@@ -8,9 +8,9 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use crate::cli::df::SortBy;
-use crate::model::archive::Archive;
+use crate::commands::archives::print;
+use crate::model::archive::{Archive, ArchivePhase};
 use crate::model::claim::Bytes;
-use crate::model::names::volume_annotation;
 use crate::model::share_space::ShareSpace;
 use crate::model::usage::Usage;
 use crate::model::volume::Volume;
@@ -19,10 +19,13 @@ use crate::model::volume::Volume;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
-    /// The namespace of its claim.
+    /// The namespace of its claim, or of the object of the archive.
     pub namespace: String,
     /// Its claim.
     pub claim: String,
+    /// The namespace of the claim, if it is not that of the archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim_namespace: Option<String>,
     /// The name of the `PersistentVolume`, or of the archive.
     pub name: String,
     /// Its StorageClass.
@@ -31,7 +34,8 @@ pub struct Item {
     pub server: String,
     /// The export.
     pub share: String,
-    /// The path below the share.
+    /// The path below the share; missing for an archive that was restored.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub directory: String,
     /// The size that the claim has requested, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +55,9 @@ pub struct Item {
     /// When it was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_at: Option<String>,
+    /// The phase of an archive. A claim has the directory of one that is `Restored`: it is counted there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ArchivePhase>,
     /// When an archive is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
@@ -82,24 +89,43 @@ impl Item {
     /// Returns an archive.
     pub fn of_archive(archive: &Archive) -> Self {
         let spec = &archive.spec;
-        let usage = archive.annotations().get(volume_annotation::USAGE);
-        let status = archive.status.as_ref();
+        let namespace = archive.namespace().unwrap_or_default();
+        let expires = archive.expires().filter(|_| !archive.is_restored());
         let item = Self {
-            namespace: spec.claim_namespace.clone().or(archive.namespace()).unwrap_or_default(),
             claim: spec.claim_name.clone(),
+            claim_namespace: spec.claim_namespace.clone().filter(|of_claim| *of_claim != namespace),
+            namespace,
             name: archive.name_any(),
             class: spec.storage_class_name.clone().unwrap_or_default(),
             server: spec.server.clone(),
             share: spec.share.clone(),
-            directory: archive.current_directory().to_owned(),
+            directory: if archive.is_restored() {
+                String::new()
+            } else {
+                archive.current_directory().to_owned()
+            },
             capacity: spec.capacity.as_ref().and_then(|size| {
                 let quantity = k8s_openapi::apimachinery::pkg::api::resource::Quantity(size.clone());
                 Bytes::read(&quantity).as_ref().map(bytes)
             }),
-            expires_at: status.and_then(|status| Some(status.expires_at.as_ref()?.0.to_string())),
+            phase: Some(archive.status.as_ref().map(|status| status.phase).unwrap_or_default()),
+            expires_at: expires.map(|time| time.to_string()),
             ..Self::default()
         };
-        item.with(usage.and_then(|usage| usage.parse().ok()))
+        item.with(print::usage(archive))
+    }
+
+    /// Whether a claim has the directory of this archive. Its volume has the same files.
+    pub fn is_restored(&self) -> bool {
+        self.phase == Some(ArchivePhase::Restored)
+    }
+
+    /// Returns the claim; with its namespace if the object is in another one.
+    pub fn shown_claim(&self) -> String {
+        match &self.claim_namespace {
+            Some(namespace) => format!("{namespace}/{}", self.claim),
+            None => self.claim.clone(),
+        }
     }
 
     fn with(self, usage: Option<Usage>) -> Self {

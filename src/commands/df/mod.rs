@@ -17,11 +17,15 @@ use self::items::Item;
 use self::read::Reader;
 use self::shown::Shown;
 use crate::cli::df::{Df, Format, Kind};
+use crate::cli::program::Program;
 use crate::commands::connect::connect;
 use crate::commands::serialize;
 
 /// Runs `bindery df`. Returns whether everything could be read.
-pub async fn df(flags: Df) -> Result<bool> {
+pub async fn df(flags: Df, program: Program) -> Result<bool> {
+    if flags.by.is_some() && flags.kind == Some(Kind::Shares) {
+        bail!("--by has no effect on shares, which have no namespace and no class; leave --by or `shares` out");
+    }
     let client = connect(flags.cluster.clone()).await?;
     let all = flags.all_namespaces || flags.by.is_some() && flags.namespace.is_none();
     let namespace = match &flags.namespace {
@@ -29,8 +33,12 @@ pub async fn df(flags: Df) -> Result<bool> {
         Some(namespace) => Some(namespace.clone()),
         None => Some(client.default_namespace().to_owned()),
     };
-    let reader = Reader::new(client, namespace);
-    let is_wanted = |kind: Kind| flags.kind.is_none_or(|wanted| wanted == kind);
+    let reader = Reader::new(client, namespace.clone());
+    let is_wanted = |kind: Kind| match flags.kind {
+        Some(wanted) => wanted == kind,
+        // Shares have no sums.
+        None => kind != Kind::Shares || flags.by.is_none(),
+    };
     let mut problems = Vec::new();
     let mut shown = Shown::default();
     if is_wanted(Kind::Volumes) {
@@ -47,7 +55,7 @@ pub async fn df(flags: Df) -> Result<bool> {
         bail!("{}", problems.join("; "));
     }
     for problem in &problems {
-        eprintln!("bindery df: {problem}");
+        eprintln!("{} df: {problem}", program.words());
     }
     for items in [&mut shown.volumes, &mut shown.archives].into_iter().flatten() {
         items::sort(items, flags.sort);
@@ -63,8 +71,8 @@ pub async fn df(flags: Df) -> Result<bool> {
     let text = match flags.output {
         Some(Format::Json) => serialize::json(&shown)?,
         Some(Format::Yaml) => serialize::yaml(&shown)?,
-        Some(Format::Wide) => print::tables(&shown, flags.by, all, true),
-        None => print::tables(&shown, flags.by, all, false),
+        Some(Format::Wide) => print::tables(&shown, flags.by, namespace.as_deref(), true),
+        None => print::tables(&shown, flags.by, namespace.as_deref(), false),
     };
     // This fails if the program at the other end has closed the pipe.
     let _ = std::io::stdout().write_all(text.as_bytes());

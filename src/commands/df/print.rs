@@ -9,17 +9,22 @@ use super::shown::Shown;
 use super::sums::Sum;
 use crate::cli::df::GroupBy;
 use crate::commands::age::since;
+use crate::commands::bytes::{AT_LEAST, UNKNOWN, known, short, used};
 use crate::commands::table::{fitted, terminal_width};
-use crate::model::space::size;
 
-/// What is not known.
-const UNKNOWN: &str = "-";
-/// The mark of a number that is too small, because some directories could not be read.
-const AT_LEAST: &str = "+";
+/// What is shown for a share without numbers.
+const NO_ANSWER: &str = "no answer";
+/// The title of the shares, which have no namespace.
+const SHARES: &str = "shares";
 
-/// Returns all tables. With several tables, each has a title. `all`: the claims are of several namespaces.
-pub fn tables(shown: &Shown, by: Option<GroupBy>, all: bool, wide: bool) -> String {
-    let now = Timestamp::now();
+/// Returns all tables. With several tables, each has a title. `namespace` is that of the claims; `None`: all.
+pub fn tables(shown: &Shown, by: Option<GroupBy>, namespace: Option<&str>, wide: bool) -> String {
+    let (now, all) = (Timestamp::now(), namespace.is_none());
+    let place = namespace
+        .map(|namespace| format!(" in namespace {namespace}"))
+        .unwrap_or_default();
+    // Wide tables are never cut, and the names in tables of sums are what they are about.
+    let width = terminal_width().filter(|_| !wide && by.is_none());
     let mut tables = Vec::new();
     if let Some(items) = &shown.volumes {
         tables.push(("volumes", volumes(items, all, wide, now)));
@@ -34,7 +39,7 @@ pub fn tables(shown: &Shown, by: Option<GroupBy>, all: bool, wide: bool) -> Stri
         tables.push(("archives", of_sums(sums, by, "ARCHIVES")));
     }
     if let Some(items) = &shown.shares {
-        tables.push(("shares", shares(items, wide, now)));
+        tables.push((SHARES, shares(items, wide, now)));
     }
     let mut text = String::new();
     let several = tables.len() > 1;
@@ -43,13 +48,14 @@ pub fn tables(shown: &Shown, by: Option<GroupBy>, all: bool, wide: bool) -> Stri
             text.push('\n');
         }
         if lines.len() == 1 {
-            let _ = writeln!(text, "There are no {title}.");
+            let place = if *title == SHARES { "" } else { &*place };
+            let _ = writeln!(text, "There are no {title}{place}.");
             continue;
         }
         if several {
             let _ = writeln!(text, "{}:", title.to_uppercase());
         }
-        text += &fitted(lines, terminal_width());
+        text += &fitted(lines, width);
     }
     if tables.iter().any(|(_, lines)| is_incomplete(lines)) {
         let _ = writeln!(
@@ -74,7 +80,7 @@ fn volumes(items: &[Item], all: bool, wide: bool, now: Timestamp) -> Vec<Vec<Str
         let mut cells = vec![
             item.claim.clone(),
             item.class.clone(),
-            amount(item.capacity),
+            known(item.capacity),
             used(item.used, item.unread.is_some()),
             percent(item.used, item.capacity),
             count(item.files),
@@ -82,7 +88,7 @@ fn volumes(items: &[Item], all: bool, wide: bool, now: Timestamp) -> Vec<Vec<Str
         ];
         if wide {
             cells.extend([
-                amount(item.limit),
+                known(item.limit),
                 item.name.clone(),
                 share_of(item),
                 item.directory.clone(),
@@ -100,15 +106,15 @@ fn archives(items: &[Item], all: bool, wide: bool, now: Timestamp) -> Vec<Vec<St
     table(header, all, items, |item| {
         let mut cells = vec![
             item.name.clone(),
-            item.claim.clone(),
+            item.shown_claim(),
             item.class.clone(),
             used(item.used, item.unread.is_some()),
             count(item.files),
-            item.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+            expires(item),
             age(item.measured, now),
         ];
         if wide {
-            cells.extend([amount(item.capacity), share_of(item), item.directory.clone()]);
+            cells.extend([known(item.capacity), share_of(item), directory(item)]);
         }
         cells
     })
@@ -139,10 +145,10 @@ fn of_sums(sums: &[Sum], by: GroupBy, what: &str) -> Vec<Vec<String>> {
         vec![
             sum.name.clone(),
             sum.count.to_string(),
-            sum.measured.to_string(),
-            size(sum.capacity),
-            used(Some(sum.used), sum.unread > 0),
-            sum.files.to_string(),
+            format!("{} of {}", sum.measured, sum.count),
+            short(sum.capacity),
+            used(sum.used, sum.unread > 0),
+            count(sum.files),
         ]
     };
     [header.to_vec()].into_iter().chain(sums.iter().map(line)).collect()
@@ -157,11 +163,14 @@ fn shares(items: &[ShareItem], wide: bool, now: Timestamp) -> Vec<Vec<String>> {
         let mut cells = vec![
             share.server.clone(),
             share.share.clone(),
-            amount(share.size),
-            amount(share.used()),
-            amount(share.available),
+            known(share.size),
+            known(share.used()),
+            known(share.available),
             percent(share.used(), share.size),
-            age(share.measured_at.parse().ok(), now),
+            match share.size {
+                Some(_) => age(share.measured_at.parse().ok(), now),
+                None => NO_ANSWER.to_owned(),
+            },
         ];
         if wide {
             cells.extend([count(share.used_files()), count(share.available_files)]);
@@ -174,15 +183,6 @@ fn shares(items: &[ShareItem], wide: bool, now: Timestamp) -> Vec<Vec<String>> {
 
 fn share_of(item: &Item) -> String {
     format!("{}:{}", item.server, item.share)
-}
-
-fn amount(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| UNKNOWN.to_owned(), size)
-}
-
-fn used(bytes: Option<u64>, incomplete: bool) -> String {
-    let mark = if incomplete { AT_LEAST } else { "" };
-    format!("{}{mark}", amount(bytes))
 }
 
 fn count(number: Option<u64>) -> String {
@@ -202,12 +202,26 @@ fn percent(part: Option<u64>, whole: Option<u64>) -> String {
 
 /// Returns how long ago this was.
 fn age(then: Option<Timestamp>, now: Timestamp) -> String {
-    then.map_or_else(|| UNKNOWN.to_owned(), |then| format!("{} ago", since(then, now)))
+    then.map_or_else(|| UNKNOWN.to_owned(), |then| since(then, now))
+}
+
+/// Returns when an archive is removed. The data of one that was restored does not expire.
+fn expires(item: &Item) -> String {
+    let without = if item.is_restored() { UNKNOWN } else { "never" };
+    item.expires_at.clone().unwrap_or_else(|| without.to_owned())
+}
+
+fn directory(item: &Item) -> String {
+    if item.directory.is_empty() {
+        return UNKNOWN.to_owned();
+    }
+    item.directory.clone()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::archive::ArchivePhase;
 
     fn now() -> Timestamp {
         "2026-11-30T12:00:00Z".parse().unwrap()
@@ -246,9 +260,9 @@ mod tests {
         let lines = volumes(&[measured, new], true, false, now());
         assert_eq!(
             fitted(&lines, None),
-            "NAMESPACE  CLAIM        CLASS  CAPACITY  USED      USE%  FILES  MEASURED\n\
-             team-a     data         fast   10.0 GiB  3.0 GiB+  30%   12     0s ago\n\
-             team-a     a-new-claim  fast   10.0 GiB  -         -     -      -\n"
+            "NAMESPACE  CLAIM        CLASS  CAPACITY  USED  USE%  FILES  MEASURED\n\
+             team-a     data         fast   10Gi      3Gi+  30%   12     0s\n\
+             team-a     a-new-claim  fast   10Gi      -     -     -      -\n"
         );
         assert!(is_incomplete(&lines));
     }
@@ -260,7 +274,79 @@ mod tests {
         assert_eq!(
             fitted(&lines, None),
             "SERVER  SHARE    SIZE  USED  AVAILABLE  USE%  MEASURED\n\
-             nas1    /export  -     -     -          -     0s ago\n"
+             nas1    /export  -     -     -          -     no answer\n"
         );
+    }
+
+    #[test]
+    fn a_table_of_archives_names_the_old_namespace_and_shows_no_expiry_of_restored_ones() {
+        let kept = Item {
+            namespace: "bindery".to_owned(),
+            claim: "data".to_owned(),
+            claim_namespace: Some("team-c".to_owned()),
+            name: "data-1".to_owned(),
+            class: "fast".to_owned(),
+            used: Some(7 << 20 | 1),
+            files: Some(3),
+            measured: Some(now() - jiff::SignedDuration::from_secs(246)),
+            directory: "archived-1".to_owned(),
+            ..Item::default()
+        };
+        let restored = Item {
+            name: "data-2".to_owned(),
+            phase: Some(ArchivePhase::Restored),
+            used: None,
+            files: None,
+            measured: None,
+            directory: String::new(),
+            ..kept.clone()
+        };
+        let lines = archives(&[kept, restored], true, true, now());
+        assert_eq!(
+            fitted(&lines, None),
+            "NAMESPACE  ARCHIVE  CLAIM        CLASS  USED   FILES  EXPIRES  MEASURED  CAPACITY  SHARE  DIRECTORY\n\
+             bindery    data-1   team-c/data  fast   7.0Mi  3      never    4m6s      -         :      archived-1\n\
+             bindery    data-2   team-c/data  fast   -      -      -        -         -         :      -\n"
+        );
+    }
+
+    #[test]
+    fn a_sum_says_how_many_are_measured() {
+        let sum = Sum {
+            name: "team-a".to_owned(),
+            count: 6,
+            measured: 5,
+            capacity: 10 << 30,
+            used: Some(3 << 30),
+            files: Some(7),
+            unread: 0,
+        };
+        let new = Sum {
+            name: "team-b".to_owned(),
+            measured: 0,
+            used: None,
+            files: None,
+            ..sum.clone()
+        };
+        assert_eq!(
+            fitted(&of_sums(&[sum, new], GroupBy::Namespace, "VOLUMES"), None),
+            "NAMESPACE  VOLUMES  MEASURED  CAPACITY  USED  FILES\n\
+             team-a     6        5 of 6    10Gi      3Gi   7\n\
+             team-b     6        0 of 6    10Gi      -     -\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_table_names_the_namespace() {
+        let shown = Shown {
+            volumes: Some(Vec::new()),
+            shares: Some(Vec::new()),
+            ..Shown::default()
+        };
+        assert_eq!(
+            tables(&shown, None, Some("team-a"), false),
+            "There are no volumes in namespace team-a.\n\nThere are no shares.\n"
+        );
+        assert!(tables(&shown, None, None, false).starts_with("There are no volumes.\n"));
     }
 }

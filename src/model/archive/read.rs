@@ -10,8 +10,9 @@ use super::{Archive, ArchivePhase, FOUND};
 use crate::model::directory::{ArchiveName, Directory, NfsVersion, Share};
 use crate::model::identity::Identity;
 use crate::model::invalid::Invalid;
-use crate::model::names::annotation;
+use crate::model::names::{annotation, volume_annotation};
 use crate::model::share_id::ShareId;
+use crate::model::usage::Usage;
 
 /// Where an archive is, as its object says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,18 @@ impl Archive {
             None => self.spec.expires_at.as_ref(),
         };
         time.map(|time| time.0)
+    }
+
+    /// Whether a claim has the directory. Then the object is only a record.
+    pub fn is_restored(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.phase == ArchivePhase::Restored)
+    }
+
+    /// The space that the archive uses, if it was measured.
+    pub fn usage(&self) -> Option<Usage> {
+        self.annotations().get(volume_annotation::USAGE)?.parse().ok()
     }
 
     /// Since when the directory is missing; `None` if it is not.
