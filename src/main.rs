@@ -62,7 +62,7 @@ async fn run(command: Command, program: Program) -> anyhow::Result<ExitCode> {
         Command::Explain(flags) => ("explain", explain::explain(*flags).await),
         Command::Check(flags) => ("check", check::check(*flags).await),
         Command::Archives(flags) => ("archives", archives::archives(flags).await),
-        Command::Restore(flags) => ("restore", restore::restore(flags).await),
+        Command::Restore(flags) => ("restore", restore::restore(flags, program).await),
         Command::Console(flags) => ("console", console::console(flags).await),
         Command::Df(flags) => ("df", df::df(flags, program).await),
         Command::Uninstall(flags) => ("uninstall", uninstall::uninstall(flags).await),

@@ -86,8 +86,11 @@ pub enum Command {
     /// Class, size and access modes are those of the archive unless a flag says otherwise. When the claim is created,
     /// Bindery moves the directory of the archive to the new volume, whatever its size.
     ///
-    /// Exit status: 0 if the claim was printed or created; 1 if the archive cannot be restored, or the claim was refused;
-    /// 2 if something could not be read.
+    /// --as is the name of the new claim. In all other commands, and in kubectl, it is the user to impersonate; here that is
+    /// --as-user.
+    ///
+    /// Exit status: 0 if the claim was printed or created; 1 if the archive cannot be restored as the flags say, or the
+    /// claim was refused; 2 if there is no such archive, or something could not be read or created.
     #[command(after_help = restore::EXAMPLES)]
     Restore(Restore),
     /// Serves a page for a browser on this machine: shares, volumes, archives, claims that wait, and problems.

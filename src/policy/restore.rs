@@ -140,13 +140,24 @@ pub fn decide(request: &Request<'_>, facts: Option<&RestoreFacts>) -> Result<Res
     }
     let of = (namespace.as_str(), request.namespace_uid);
     let meant = meant(name, of, &facts.own_namespace, request.installation, archives);
-    let refused = match meant {
+    let usable = match meant {
         None => Err(none),
-        Some(archive) => check(request, facts, archive),
+        Some(archive) => check(request, facts, archive).map(|record| (archive, record)),
     };
-    refused.map_err(|why| match list(request, facts, archives, meant) {
+    // Another archive may be the right one only if this one cannot be used at all.
+    let (archive, record) = usable.map_err(|why| match list(request, facts, archives, meant) {
         Some(list) => format!("{why}. {list}"),
         None => why,
+    })?;
+    fits(request, archive, &record)?;
+    Ok(Restored {
+        namespace: archive.namespace().unwrap_or_else(|| namespace.clone()),
+        name: archive.name_any(),
+        named: name.to_owned(),
+        archive: record.directory,
+        identity: record.identity,
+        version: record.share.version(),
+        attributes: class.settings.restore_attributes.unwrap_or(RestoreAttributes::Keep),
     })
 }
 
@@ -156,9 +167,9 @@ pub(super) fn names_volume(claim: &Claim, archive: &str) -> String {
     format!("the claim names Archive {archive} and volume {volume}; remove one of the two")
 }
 
-/// Checks whether a claim may get this archive.
-fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Result<Restored, String> {
-    let Request { claim, class, .. } = *request;
+/// Checks whether this archive can be used.
+fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Result<ArchiveRecord, String> {
+    let claim = request.claim;
     let name = archive.name_any();
     let record = ArchiveRecord::read(archive).map_err(|why| format!("Archive {name} cannot be used: {why}"))?;
     let volume = facts
@@ -200,13 +211,6 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
             record.share
         ));
     }
-    if record.share.server() != class.share.server() || record.share.path() != class.share.path() {
-        return Err(format!(
-            "Archive {name} is on share {}, and StorageClass {} is for share {}; choose a class of the share of the \
-             Archive, with the same spelling of the server",
-            record.share, class.name, class.share
-        ));
-    }
     // A claim that exists may have waited for its server. While it waits, its archive is not removed.
     let has_waited = !claim.uid.is_empty();
     let has_expired = record.expires().is_some_and(|until| until <= facts.now);
@@ -219,21 +223,26 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
             archive.namespace().unwrap_or_default()
         ));
     }
+    Ok(record)
+}
+
+/// Checks whether class and size of the claim are right for an archive.
+fn fits(request: &Request<'_>, archive: &Archive, record: &ArchiveRecord) -> Result<(), String> {
+    let (class, name) = (request.class, archive.name_any());
+    if record.share.server() != class.share.server() || record.share.path() != class.share.path() {
+        return Err(format!(
+            "Archive {name} is on share {}, and StorageClass {} is for share {}; choose a class of the share of the \
+             Archive, with the same spelling of the server",
+            record.share, class.name, class.share
+        ));
+    }
     if let Some(size) = size(archive).filter(|size| size.bytes > request.capacity.bytes) {
         return Err(format!(
             "Archive {name} needs a claim of at least {}, the size of its volume; this claim asks for {}",
             size.written, request.capacity.written
         ));
     }
-    Ok(Restored {
-        namespace: archive.namespace().unwrap_or_else(|| claim.namespace.clone()),
-        name,
-        named: request.name.to_owned(),
-        archive: record.directory,
-        identity: record.identity,
-        version: record.share.version(),
-        attributes: class.settings.restore_attributes.unwrap_or(RestoreAttributes::Keep),
-    })
+    Ok(())
 }
 
 /// Returns another object that names the same archive, and so could be given its data, too.

@@ -50,6 +50,11 @@ pub fn restore_claim(archive: &Archive, wishes: &Wishes, now: Timestamp) -> Resu
     }
     let class = wishes.class.clone().or_else(|| spec.storage_class_name.clone());
     let class = class.ok_or_else(|| missing(&name, "StorageClass", "--class"))?;
+    if !is_object_name(&class) {
+        return Err(format!(
+            "{class:?} is not the name of a StorageClass; write lower-case letters, digits, `-` and `.`"
+        ));
+    }
     let size = wishes.size.clone().or_else(|| spec.capacity.clone());
     let size = size.ok_or_else(|| missing(&name, "size", "--size"))?;
     check_size(&size, spec.capacity.as_deref(), &name)?;
@@ -78,11 +83,18 @@ fn phase(archive: &Archive) -> ArchivePhase {
     archive.status.as_ref().map(|status| status.phase).unwrap_or_default()
 }
 
-fn is_restorable(archive: &Archive, now: Timestamp) -> Result<(), String> {
+/// Checks whether an archive can be given to a claim. The error says why not.
+pub fn is_restorable(archive: &Archive, now: Timestamp) -> Result<(), String> {
     let name = archive.name_any();
+    let restore = archive.status.as_ref().and_then(|status| status.restore.as_ref());
+    let claim = restore.map_or_else(
+        || "another claim".to_owned(),
+        |to| format!("claim {} (PersistentVolume {})", to.claim_name, to.volume_name),
+    );
     let has_expired = archive.expires().is_some_and(|time| time <= now) && !is_kept(archive.keep_until(), now);
     let why = match phase(archive) {
-        _ if archive.metadata.deletion_timestamp.is_some() => "it is being deleted, and its data is removed",
+        ArchivePhase::Restored => format!("it was restored to {claim}, which has its directory"),
+        _ if archive.metadata.deletion_timestamp.is_some() => "it is being deleted, and its data is removed".to_owned(),
         ArchivePhase::Available if has_expired => {
             return Err(format!(
                 "archive {name} has expired, and its data is removed soon, if it is still there. To get it, keep it first: \
@@ -90,9 +102,10 @@ fn is_restorable(archive: &Archive, now: Timestamp) -> Result<(), String> {
                 archive.namespace().unwrap_or_default()
             ));
         }
-        ArchivePhase::Missing => "its directory is not on the share",
-        ArchivePhase::Restoring => "it is being restored to another claim",
-        ArchivePhase::Restored => "it was restored; another claim has its directory",
+        ArchivePhase::Missing => "its directory is not on the share".to_owned(),
+        ArchivePhase::Restoring => format!(
+            "it is being restored to {claim}. If that claim is not created, the archive is put back after some minutes"
+        ),
         ArchivePhase::Available => return Ok(()),
     };
     Err(format!("archive {name} cannot be restored: {why}"))
@@ -192,6 +205,10 @@ mod tests {
             name: Some(name.to_owned()),
             ..Wishes::default()
         };
+        let class = |class: &str| Wishes {
+            class: Some(class.to_owned()),
+            ..Wishes::default()
+        };
         let none = Wishes::default;
         let table = [
             (
@@ -202,12 +219,18 @@ mod tests {
             (
                 known("Restoring"),
                 none(),
-                "archive data-1 cannot be restored: it is being restored to another claim",
+                "archive data-1 cannot be restored: it is being restored to another claim. If that claim is not created, the \
+                 archive is put back after some minutes",
             ),
             (
                 known("Restored"),
                 none(),
-                "archive data-1 cannot be restored: it was restored; another claim has its directory",
+                "archive data-1 cannot be restored: it was restored to another claim, which has its directory",
+            ),
+            (
+                known("Available"),
+                class(""),
+                "\"\" is not the name of a StorageClass; write lower-case letters, digits, `-` and `.`",
             ),
             (
                 known("Available"),
@@ -264,6 +287,28 @@ mod tests {
         assert_eq!(
             error,
             "archive data-1 cannot be restored: it is being deleted, and its data is removed"
+        );
+    }
+
+    #[test]
+    fn an_archive_that_another_claim_gets_names_that_claim() {
+        let why = |phase: &str| {
+            let mut archive = archive("data-1", json!({}), phase);
+            let to = json!({"claimName": "again", "volumeName": "pvc-1", "directory": "d"});
+            archive.status.as_mut().unwrap().restore = serde_json::from_value(to).unwrap();
+            archive.metadata.deletion_timestamp =
+                serde_json::from_value(json!(NOW)).ok().filter(|_| phase == "Restored");
+            restored(&archive, &Wishes::default()).unwrap_err()
+        };
+        assert_eq!(
+            why("Restored"),
+            "archive data-1 cannot be restored: it was restored to claim again (PersistentVolume pvc-1), which has its \
+             directory"
+        );
+        assert_eq!(
+            why("Restoring"),
+            "archive data-1 cannot be restored: it is being restored to claim again (PersistentVolume pvc-1). If that claim \
+             is not created, the archive is put back after some minutes"
         );
     }
 

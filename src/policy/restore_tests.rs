@@ -214,19 +214,10 @@ fn an_archive_that_cannot_be_given_to_the_claim_is_refused() {
             "the directory of Archive a is not on its share; an Event of the Archive says more",
         ),
         (
-            json!({"spec": {"server": "nas2"}}),
-            "Archive a is on share nas2:/export, and StorageClass fast is for share nas1:/export; choose a class of the \
-             share of the Archive, with the same spelling of the server",
-        ),
-        (
             until("2026-11-28T17:59:59Z"),
             "Archive a expired at 2026-11-28T17:59:59Z, and its data is removed soon, if it is still there; to get it, \
              somebody who may change Archives keeps it first: kubectl annotate archive a -n team-a --overwrite \
              bindery.dev/keep-until=forever",
-        ),
-        (
-            json!({"spec": {"capacity": "5Gi"}}),
-            "Archive a needs a claim of at least 5Gi, the size of its volume; this claim asks for 1.5Gi",
         ),
         (
             json!({"spec": {"directoryId": "x"}}),
@@ -241,6 +232,25 @@ fn an_archive_that_cannot_be_given_to_the_claim_is_refused() {
     let mut kept = until("2026-11-28T17:59:59Z");
     kept["metadata"]["annotations"] = json!({"bindery.dev/keep-until": "forever"});
     new_volume(&world("a", vec![archive("a", 1, &kept)]));
+}
+
+#[test]
+fn a_claim_with_the_wrong_class_or_size_is_refused_without_a_list_of_other_archives() {
+    let table = [
+        (
+            json!({"spec": {"server": "nas2"}}),
+            "Archive a is on share nas2:/export, and StorageClass fast is for share nas1:/export; choose a class of the \
+             share of the Archive, with the same spelling of the server",
+        ),
+        (
+            json!({"spec": {"capacity": "5Gi"}}),
+            "Archive a needs a claim of at least 5Gi, the size of its volume; this claim asks for 1.5Gi",
+        ),
+    ];
+    for (changes, expected) in table {
+        let archives = vec![archive("a", 1, &changes), archive("b", 2, &json!({}))];
+        assert_eq!(denied(&world("a", archives)), expected, "{changes}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{ArgMatches, Command, FromArgMatches};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
@@ -17,6 +18,7 @@ use crate::cli::program::Program;
 use crate::cli::{ClusterArgs, NamespaceArgs};
 use crate::commands::archives::read;
 use crate::commands::connect::connect;
+use crate::policy::restore_claim::is_restorable;
 
 /// The longest time for all that a completion reads. A person waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -25,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Names {
     Archives,
+    /// Only those that a claim can get.
+    Restorable,
     Claims,
     Namespaces,
     Classes,
@@ -36,7 +40,7 @@ enum Names {
 /// The kinds of names that the arguments of commands take: command (any, if empty), argument, kind.
 const ARGUMENTS: [(&str, &str, Names); 10] = [
     ("archives", "name", Names::Archives),
-    ("restore", "archive", Names::Archives),
+    ("restore", "archive", Names::Restorable),
     ("restore", "class", Names::Classes),
     ("explain", "claim", Names::Claims),
     ("check", "classes", Names::Classes),
@@ -153,11 +157,18 @@ async fn read_names(kind: Names, client: Client, namespace: &str) -> Result<Vec<
             names.extend(found.iter().map(|object| (object.name_any(), String::new())));
         }
         _ => {
-            // The name of a claim stands for its newest archive.
-            for archive in read::list(&client, Some(namespace)).await? {
+            let is_to_restore = kind == Names::Restorable;
+            let of_claim = if is_to_restore {
+                "the newest archive of this claim"
+            } else {
+                "the archives of this claim"
+            };
+            let mut archives = read::list(&client, Some(namespace)).await?;
+            archives.retain(|archive| !is_to_restore || is_restorable(archive, Timestamp::now()).is_ok());
+            for archive in archives {
                 let claim = archive.spec.claim_name.clone();
                 names.push((archive.name_any(), format!("archive of claim {claim}")));
-                names.push((claim, "the newest archive of this claim".to_owned()));
+                names.push((claim, of_claim.to_owned()));
             }
         }
     }

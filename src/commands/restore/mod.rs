@@ -1,23 +1,30 @@
 //! `bindery restore`: prints or creates the claim that gets the data of an archive back.
 
 mod create;
+mod find;
+mod notice;
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use jiff::Timestamp;
-use kube::ResourceExt;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
 use self::create::{Answer, create};
+use self::find::{Found, Place, find};
+use self::notice::notice;
+use crate::cli::program::Program;
 use crate::cli::{self, ManifestFormat};
-use crate::commands::archives::read;
+use crate::cluster::patch::is_not_found;
 use crate::commands::connect::connect;
 use crate::commands::serialize;
-use crate::policy::restore_claim::{Wishes, choose, restore_claim};
+use crate::model::archive::Archive;
+use crate::policy::restore_claim::{Wishes, restore_claim};
 
 /// Runs `bindery restore`. Returns whether the claim was printed or created.
-pub async fn restore(flags: cli::Restore) -> Result<bool> {
+pub async fn restore(flags: cli::Restore, program: Program) -> Result<bool> {
     let cli::Restore {
         archive,
         as_name,
@@ -28,21 +35,22 @@ pub async fn restore(flags: cli::Restore) -> Result<bool> {
         apply,
         dry_run,
         output,
+        bindery_namespace,
         cluster,
     } = flags;
     let client = connect(cluster).await?;
     let namespace = namespace
         .namespace
         .unwrap_or_else(|| client.default_namespace().to_owned());
-    let archives = read::list(&client, Some(&namespace)).await?;
-    let Some((chosen, is_claim)) = choose(&archives, &archive) else {
-        bail!(
-            "in namespace {namespace} there is no archive {archive}, and no archive of a claim of that name; the command \
-             archives lists those that there are"
-        );
+    let place = Place {
+        namespace: &namespace,
+        of_bindery: &bindery_namespace,
+        program: program.words(),
     };
-    if is_claim {
-        eprintln!("the newest archive of claim {archive} is {}", chosen.name_any());
+    let Found { archive: chosen, all } = find(&client, &place, &archive).await?;
+    if let Some(all) = all {
+        let command = format!("{} restore -n {namespace}", program.words());
+        eprint!("{}", notice(&chosen, &all, &command, Timestamp::now()));
     }
     let wishes = Wishes {
         name: as_name,
@@ -50,14 +58,17 @@ pub async fn restore(flags: cli::Restore) -> Result<bool> {
         class,
         access_modes,
     };
-    let claim = match restore_claim(chosen, &wishes, Timestamp::now()) {
+    let claim = match restore_claim(&chosen, &wishes, Timestamp::now()) {
         Ok(claim) => claim,
         Err(why) => {
             eprintln!("{why}");
             return Ok(false);
         }
     };
-    if !apply {
+    for warning in warnings(&client, &chosen, &claim).await {
+        eprintln!("Warning: {warning}");
+    }
+    if !apply && !dry_run {
         print(&text(&claim, output.unwrap_or(ManifestFormat::Yaml))?);
         return Ok(true);
     }
@@ -78,6 +89,31 @@ pub async fn restore(flags: cli::Restore) -> Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// Returns what the user may not expect of this claim.
+async fn warnings(client: &Client, archive: &Archive, claim: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let namespace = archive.namespace().unwrap_or_default();
+    let of_claim = archive.spec.claim_namespace.as_ref();
+    if let Some(deleted) = of_claim.filter(|of_claim| **of_claim != namespace) {
+        warnings.push(format!(
+            "archive {} is of a claim of the deleted namespace {deleted}; its new claim is created in namespace {namespace}, \
+             and pods of other namespaces cannot use it",
+            archive.name_any()
+        ));
+    }
+    let class = claim["spec"]["storageClassName"].as_str().unwrap_or_default();
+    let classes: Api<StorageClass> = Api::all(client.clone());
+    // A user who may not read classes gets no warning.
+    if let Err(error) = classes.get_metadata(class).await
+        && is_not_found(&error)
+    {
+        warnings.push(format!(
+            "StorageClass {class} does not exist; the claim waits until it does; choose another one with --class"
+        ));
+    }
+    warnings
 }
 
 fn text(claim: &Value, format: ManifestFormat) -> Result<String> {
