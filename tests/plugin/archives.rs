@@ -16,11 +16,11 @@ async fn archives_of_a_namespace_are_listed_in_the_formats_of_kubectl() {
     let list = |arguments: &[&str]| plugin.bindery(&[&["archives", "-n", namespace], arguments].concat());
 
     let rows = list(&[]).rows();
-    assert_eq!(rows[0], "NAME CLAIM SIZE ARCHIVED EXPIRES PHASE");
+    assert_eq!(rows[0], "NAME CLAIM SIZE USED ARCHIVED EXPIRES PHASE");
     let row = |name: &str, claim: &str, line: &str| {
         let (before, after) = line.split_once(" in ").expect("a time");
         assert!(
-            before.starts_with(&format!("{name} {claim} 1Gi ")) && before.ends_with('s'),
+            before.starts_with(&format!("{name} {claim} 1Gi - ")) && before.ends_with('s'),
             "{line}"
         );
         assert_eq!(after, "29d Available");
@@ -36,7 +36,7 @@ async fn archives_of_a_namespace_are_listed_in_the_formats_of_kubectl() {
     let wide = list(&[&data, "-o", "wide"]).rows();
     assert_eq!(
         wide[0],
-        "NAME CLAIM SIZE ARCHIVED EXPIRES PHASE STORAGECLASS SHARE DIRECTORY"
+        "NAME CLAIM SIZE USED ARCHIVED EXPIRES PHASE STORAGECLASS SHARE DIRECTORY"
     );
     assert!(
         wide[1].ends_with(&format!(" Available {namespace} {share} {}", archive.spec.directory)),
@@ -64,8 +64,8 @@ async fn all_namespaces_are_listed_with_the_archives_of_deleted_ones() {
     let name = archive_a_claim(&scene, "data").await;
     let line = |namespace: &str, claim: &str| {
         let rows = plugin.bindery(&["archives", "-A"]).rows();
-        assert_eq!(rows[0], "NAMESPACE NAME CLAIM SIZE ARCHIVED EXPIRES PHASE");
-        let begin = format!("{namespace} {name} {claim} 1Gi ");
+        assert_eq!(rows[0], "NAMESPACE NAME CLAIM SIZE USED ARCHIVED EXPIRES PHASE");
+        let begin = format!("{namespace} {name} {claim} 1Gi - ");
         assert!(
             rows.iter()
                 .any(|row| row.starts_with(&begin) && row.ends_with(" never Available")),
@@ -118,30 +118,32 @@ async fn what_cannot_be_listed_is_explained() {
 }
 
 #[tokio::test]
-async fn a_table_fits_the_terminal_and_is_whole_in_a_pipe() {
+async fn no_name_is_cut_in_a_narrow_terminal() {
     let (scene, plugin) = (Scene::new().await, Plugin::install());
     let name = archive_a_claim(&scene, "data").await;
-    let in_terminal = |columns: u32, before: &str| {
+    for wide in ["", "-o wide"] {
         let command = format!(
-            "stty cols {columns}; {before} kubectl bindery archives -n {} -o wide",
-            scene.name
+            "stty cols 40; kubectl bindery archives -n {namespace} {wide}; kubectl bindery df archives -n {namespace} {wide}",
+            namespace = scene.name
         );
         let printed = run(plugin.command("script").args(["-qec", &command, "/dev/null"]));
-        printed.out.replace('\r', "")
-    };
-    let wide = plugin.bindery(&["archives", "-n", &scene.name, "-o", "wide"]).success();
-    assert!(wide.contains(&name) && !wide.contains('…'), "{wide}");
-    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
-    for columns in [80, 120] {
-        let cut = in_terminal(columns, "");
-        assert!(
-            longest(&cut) <= columns as usize && cut.contains('…'),
-            "{columns}: {cut}"
-        );
+        assert_eq!(printed.out.matches(&*name).count(), 2, "{printed:?}");
+        assert!(!printed.out.contains('…'), "{printed:?}");
     }
-    let cut = in_terminal(120, "");
-    assert!(cut.contains("  Available  "), "short columns are whole: {cut}");
-    assert_eq!(longest(&in_terminal(500, "")), longest(&wide));
-    let cut = in_terminal(500, "COLUMNS=100");
-    assert!(longest(&cut) <= 100, "{cut}");
+    // A class may be cut, and a table in a pipe is whole.
+    let in_terminal = |columns: &str| {
+        let command = format!("{columns} kubectl bindery df archives -n {}", scene.name);
+        run(plugin.command("script").args(["-qec", &command, "/dev/null"]))
+            .out
+            .replace('\r', "")
+    };
+    let whole = plugin.bindery(&["df", "archives", "-n", &scene.name]).success();
+    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(whole.contains(&scene.name) && !whole.contains('…'), "{whole}");
+    assert_eq!(in_terminal("COLUMNS=500"), whole);
+    let cut = in_terminal(&format!("COLUMNS={}", longest(&whole) - 1));
+    assert!(
+        longest(&cut) < longest(&whole) && cut.contains('…') && cut.contains(&name),
+        "{cut}"
+    );
 }

@@ -79,7 +79,7 @@ async fn df_shows_volumes_archives_and_shares() {
     );
     let claims: Vec<&str> = words[1..].iter().map(|line| line[0]).collect();
     assert_eq!(claims, ["large", "small"], "{table}");
-    assert_eq!(words[1][1..4], [scene.name.as_str(), "1.0", "GiB"], "{table}");
+    assert_eq!(words[1][1..3], [scene.name.as_str(), "1Gi"], "{table}");
     let table = df(&["volumes", "-A", "--sort", "name", "-o", "wide"]);
     let words = lines(&table);
     assert_eq!(words[0][..2], ["NAMESPACE", "CLAIM"]);
@@ -105,9 +105,16 @@ async fn df_shows_volumes_archives_and_shares() {
     assert_eq!(sums["volumeSums"][0]["count"], json!(2));
     assert_eq!(sums["volumeSums"][0]["capacity"], json!(2_u64 << 30));
     assert_eq!(sums["archiveSums"][0]["files"], json!(1));
+    assert!(sums.get("shares").is_none(), "shares have no sums: {sums}");
+    let refused = run(&["shares", "--by", "class"], &Bed::get().kubeconfig);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert_eq!(
+        df(&["volumes", "-n", "nowhere"]),
+        "There are no volumes in namespace nowhere.\n"
+    );
     let table = df(&["volumes", "--by", "class"]);
     let own = lines(&table).into_iter().find(|line| line[0] == scene.name);
-    assert_eq!(own.expect("the class")[1..5], ["2", "2", "2.0", "GiB"], "{table}");
+    assert_eq!(own.expect("the class")[1..6], ["2", "2", "of", "2", "2Gi"], "{table}");
     bindery.unregister().await;
 }
 
@@ -153,7 +160,10 @@ async fn df_shows_what_its_user_may_read_and_names_the_rest() {
         (output.status.code() == Some(1)).then_some(output)
     })
     .await;
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "There are no archives.\n");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("There are no archives in namespace {}.\n", scene.name)
+    );
     let errors = String::from_utf8(output.stderr).unwrap();
     let first = errors.lines().next().unwrap();
     assert!(
