@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::serve::duration;
 
@@ -43,6 +44,6 @@ pub struct ClusterArgs {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct NamespaceArgs {
     /// The namespace [default: that of the kubeconfig's context, else `default`].
-    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! The flags of `bindery df`.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 use super::cluster::ClusterArgs;
@@ -30,7 +31,8 @@ pub struct Df {
     pub kind: Option<Kind>,
 
     /// The namespace of the claims [default: that of the kubeconfig, else `default`; with --by, all].
-    #[arg(long, short = 'n', value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", conflicts_with = "all_namespaces",
+        value_parser = NonEmptyStringValueParser::new())]
     pub namespace: Option<String>,
 
     /// Shows the claims of all namespaces.

@@ -45,8 +45,8 @@ pub struct Restore {
     #[arg(value_name = "ARCHIVE")]
     pub archive: String,
 
-    /// The name of the new claim [default: the name of the claim whose archive it is]. This is not the user to impersonate,
-    /// as in kubectl and in all other commands; that is --as-user.
+    /// The name of the new claim. It is not the user to impersonate, as in kubectl and in all other commands; that is
+    /// --as-user [default: the name of the claim whose archive it is].
     #[arg(long = "as", value_name = "NAME")]
     pub as_name: Option<String>,
 

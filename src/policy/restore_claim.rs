@@ -28,9 +28,16 @@ pub fn choose<'a>(archives: &'a [Archive], name: &str) -> Option<(&'a Archive, b
     if let Some(archive) = archives.iter().find(|archive| archive.name_any() == name) {
         return Some((archive, false));
     }
-    let of_claim = archives.iter().filter(|archive| archive.spec.claim_name == name);
+    let of_claim = archives.iter().filter(|archive| is_of_claim(archive, name));
     let newest = of_claim.max_by_key(|archive| (phase(archive) == ArchivePhase::Available, archive.spec.archived_at.0));
     newest.map(|archive| (archive, true))
+}
+
+/// Returns whether this is an archive of the claim with this name in the namespace of the archive. In Bindery's namespace
+/// there are also archives of claims of deleted namespaces: only their own names mean them.
+pub fn is_of_claim(archive: &Archive, name: &str) -> bool {
+    let of = archive.spec.claim_namespace.as_ref();
+    archive.spec.claim_name == name && of.is_none_or(|of| archive.metadata.namespace.as_ref() == Some(of))
 }
 
 /// Returns the claim that gets the data of an archive back. The error says why there is none, and what to do.
@@ -320,6 +327,11 @@ mod tests {
             at("b", "2026-03-01T00:00:00Z", "Available"),
             at("c", "2026-05-01T00:00:00Z", "Missing"),
             archive("data", json!({"claimName": "b"}), "Available"),
+            archive(
+                "d",
+                json!({"claimName": "moved", "claimNamespace": "team-b"}),
+                "Available",
+            ),
         ];
         let chosen =
             |archives: &[Archive], name: &str| choose(archives, name).map(|(archive, of)| (archive.name_any(), of));
@@ -340,5 +352,6 @@ mod tests {
             "the only one"
         );
         assert_eq!(chosen(&archives, "nothing"), None);
+        assert_eq!(chosen(&archives, "moved"), None, "a claim of another namespace");
     }
 }

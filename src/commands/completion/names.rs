@@ -18,7 +18,7 @@ use crate::cli::program::Program;
 use crate::cli::{ClusterArgs, NamespaceArgs};
 use crate::commands::archives::read;
 use crate::commands::connect::connect;
-use crate::policy::restore_claim::is_restorable;
+use crate::policy::restore_claim::{is_of_claim, is_restorable};
 
 /// The longest time for all that a completion reads. A person waits for it.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -168,7 +168,9 @@ async fn read_names(kind: Names, client: Client, namespace: &str) -> Result<Vec<
             for archive in archives {
                 let claim = archive.spec.claim_name.clone();
                 names.push((archive.name_any(), format!("archive of claim {claim}")));
-                names.push((claim, of_claim.to_owned()));
+                if !is_to_restore || is_of_claim(&archive, &claim) {
+                    names.push((claim, of_claim.to_owned()));
+                }
             }
         }
     }

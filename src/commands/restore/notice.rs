@@ -11,7 +11,7 @@ use crate::commands::archives::print::usage;
 use crate::commands::bytes;
 use crate::commands::table::fitted;
 use crate::model::archive::Archive;
-use crate::policy::restore_claim::is_restorable;
+use crate::policy::restore_claim::{is_of_claim, is_restorable};
 
 /// The most older archives that are listed.
 const MAX_LISTED: usize = 10;
@@ -30,7 +30,7 @@ pub fn notice(chosen: &Archive, all: &[Archive], command: &str, now: Timestamp) 
         used(chosen)
     );
     let is_older = |one: &&Archive| {
-        one.spec.claim_name == spec.claim_name && one.name_any() != chosen.name_any() && is_restorable(one, now).is_ok()
+        is_of_claim(one, &spec.claim_name) && one.name_any() != chosen.name_any() && is_restorable(one, now).is_ok()
     };
     let mut older: Vec<&Archive> = all.iter().filter(is_older).collect();
     if older.is_empty() {
