@@ -185,7 +185,7 @@ async fn the_right_to_get_one_archive_is_enough_to_restore_it_by_its_name() {
     let archive = archive_a_claim(&scene, "data").await;
     let user = format!("getter-{}", scene.name);
     let rule = json!([{"apiGroups": ["bindery.dev"], "resources": ["archives"], "verbs": ["get"], "resourceNames": [archive]}]);
-    let role = json!({
+    let granted = json!({
         "apiVersion": "v1", "kind": "List", "items": [
             {"apiVersion": RBAC, "kind": "Role", "metadata": {"name": "getter"}, "rules": rule},
             {
@@ -195,7 +195,7 @@ async fn the_right_to_get_one_archive_is_enough_to_restore_it_by_its_name() {
             },
         ],
     });
-    create(&plugin, &["-n", &scene.name], &role.to_string());
+    create(&plugin, &["-n", &scene.name], &granted.to_string());
     let restore = |name: &str| plugin.bindery(&["restore", "-n", &scene.name, name, "--as-user", &user, "-o", "name"]);
     crate::support::wait::eventually("the user may get the archive", async || {
         let printed = restore(&archive);
