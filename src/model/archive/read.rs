@@ -105,13 +105,6 @@ impl Archive {
         time.map(|time| time.0)
     }
 
-    /// Whether a claim has the directory. Then the object is only a record.
-    pub fn is_restored(&self) -> bool {
-        self.status
-            .as_ref()
-            .is_some_and(|status| status.phase == ArchivePhase::Restored)
-    }
-
     /// The space that the archive uses, if it was measured.
     pub fn usage(&self) -> Option<Usage> {
         self.annotations().get(volume_annotation::USAGE)?.parse().ok()
