@@ -192,9 +192,10 @@ async fn an_archive_that_has_expired_or_is_being_deleted_is_refused() {
     assert_eq!(
         message,
         format!(
-            "{DENIED}Archive {name} expired at 2026-01-01T00:00:00Z, and is being removed. There are no other archives in \
-             namespace {}",
-            scene.name
+            "{DENIED}Archive {name} expired at 2026-01-01T00:00:00Z, and its data is removed soon, if it is still there; to get \
+             it, somebody who may change Archives keeps it first: kubectl annotate archive {name} -n {namespace} --overwrite \
+             bindery.dev/keep-until=forever. There are no other archives in namespace {namespace}",
+            namespace = scene.name
         )
     );
     bindery.unregister().await;
