@@ -1,5 +1,7 @@
 //! The claim that gets the data of an archive back, for `bindery restore` and the console.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -29,7 +31,11 @@ pub fn choose<'a>(archives: &'a [Archive], name: &str) -> Option<(&'a Archive, b
         return Some((archive, false));
     }
     let of_claim = archives.iter().filter(|archive| is_of_claim(archive, name));
-    let newest = of_claim.max_by_key(|archive| (phase(archive) == ArchivePhase::Available, archive.spec.archived_at.0));
+    // Of two of the same second, the webhook takes the first one by name, too.
+    let newest = of_claim.max_by_key(|archive| {
+        let is_available = phase(archive) == ArchivePhase::Available;
+        (is_available, archive.spec.archived_at.0, Reverse(archive.name_any()))
+    });
     newest.map(|archive| (archive, true))
 }
 
@@ -352,6 +358,8 @@ mod tests {
             "the only one"
         );
         assert_eq!(chosen(&archives, "nothing"), None);
+        let same_second = [at("b", "2026-01-01T00:00:00Z", "Available"), archives[0].clone()];
+        assert_eq!(chosen(&same_second, "data"), Some(("a".to_owned(), true)));
         assert_eq!(chosen(&archives, "moved"), None, "a claim of another namespace");
     }
 }
