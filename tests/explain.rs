@@ -209,7 +209,7 @@ async fn explain_tells_a_user_without_permissions_which_role_to_use() {
 
 #[tokio::test]
 async fn explain_takes_a_driver_to_be_installed_that_the_user_may_not_read() {
-    crate::csi_volumes::install("nfs.csi.k8s.io").await;
+    crate::support::csi::install("nfs.csi.k8s.io").await;
     let scene = Scene::with_class(json!({"parameters": {"volumeSource": "csi"}})).await;
     let file = kubeconfig_of(&scene, "tenant").await;
     let name = &scene.name;
