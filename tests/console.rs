@@ -156,7 +156,7 @@ async fn shows_the_sections(browser: &Browser, scene: &Scene, archive: &str) {
         bed.share,
         annotation(&volume, "sub-dir").unwrap()
     );
-    for expected in [name, "live", "1Gi", "1 volume, 1 GiB requested", "archive", &place] {
+    for expected in [name, "live", "1 GiB", "1 volume, 1 GiB requested", "archive", &place] {
         assert!(volumes.contains(expected), "{expected}: {volumes}");
     }
     let archives = browser.text("#archives").await;

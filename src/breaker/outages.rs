@@ -1,11 +1,14 @@
 //! Outages: which servers are down, and announcements of servers that answer again.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::{Stream, stream};
+use jiff::Timestamp;
 use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
 
+use crate::model::directory::Share;
 use crate::model::endpoint::Endpoint;
 use crate::ops::metrics::Metrics;
 
@@ -15,7 +18,8 @@ const MAX_BEHIND: usize = 64;
 /// The servers that are down. Clones share the same state.
 #[derive(Clone)]
 pub struct Outages {
-    down: Arc<Mutex<BTreeSet<Endpoint>>>,
+    /// Each server that is down, and since when.
+    down: watch::Sender<BTreeMap<Endpoint, Timestamp>>,
     announcements: broadcast::Sender<Endpoint>,
     metrics: Arc<Metrics>,
 }
@@ -42,7 +46,7 @@ impl Recovery {
 impl Outages {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
-            down: Arc::default(),
+            down: watch::Sender::default(),
             announcements: broadcast::Sender::new(MAX_BEHIND),
             metrics,
         }
@@ -51,7 +55,23 @@ impl Outages {
     /// Returns whether a server of this name is down, at any endpoint. Subscribe to [`Outages::recoveries`] first, so that
     /// its recovery is not missed.
     pub fn has(&self, server: &str) -> bool {
-        self.down().iter().any(|endpoint| endpoint.server() == server)
+        self.down.borrow().keys().any(|endpoint| endpoint.server() == server)
+    }
+
+    /// Returns since when the server of a share has not answered; `None` if it is not down.
+    pub fn since(&self, share: &Share) -> Option<Timestamp> {
+        let down = self.down.borrow();
+        let endpoints = [Endpoint::nfs(share), Endpoint::mount(share)];
+        endpoints
+            .iter()
+            .filter_map(|endpoint| down.get(endpoint))
+            .min()
+            .copied()
+    }
+
+    /// Returns a receiver that notices each change of which servers are down.
+    pub fn changes(&self) -> watch::Receiver<BTreeMap<Endpoint, Timestamp>> {
+        self.down.subscribe()
     }
 
     /// Returns an announcement for each server that answers again from now on. Never ends.
@@ -66,8 +86,10 @@ impl Outages {
         })
     }
 
-    pub(super) fn begin(&self, endpoint: &Endpoint) {
-        self.down().insert(endpoint.clone());
+    pub(super) fn begin(&self, endpoint: &Endpoint, since: Timestamp) {
+        self.down.send_modify(|down| {
+            down.insert(endpoint.clone(), since);
+        });
         self.metrics.server_down(endpoint, true);
     }
 
@@ -78,12 +100,7 @@ impl Outages {
     }
 
     pub(super) fn forget(&self, endpoint: &Endpoint) {
-        self.down().remove(endpoint);
+        self.down.send_if_modified(|down| down.remove(endpoint).is_some());
         self.metrics.server_down(endpoint, false);
-    }
-
-    fn down(&self) -> MutexGuard<'_, BTreeSet<Endpoint>> {
-        // The set is consistent after each statement, also if a thread panicked.
-        self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

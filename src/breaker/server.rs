@@ -117,10 +117,10 @@ impl Server {
             let Some(probing) = probing else { return };
             let since = probing.down.as_ref().map(|down| down.since);
             began = since.is_none();
-            if began {
-                self.outages.begin(&self.endpoint);
-            }
             let since = since.unwrap_or_else(Timestamp::now);
+            if began {
+                self.outages.begin(&self.endpoint, since);
+            }
             probing.down = Some(Down { since, fault, why });
         });
         if began {

@@ -27,12 +27,14 @@ pub struct ShareSpace {
     pub available_files: Option<u64>,
     /// When the server was asked.
     pub measured_at: String,
+    /// Since when the server has not answered; missing if it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_since: Option<String>,
 }
 
 impl ShareSpace {
     /// Creates the entry of a share that was asked for at this time.
     pub fn new(server: String, share: String, space: Option<Space>, now: Timestamp) -> Self {
-        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let files = space.and_then(|space| space.files);
         let of_files = |of: fn(FileSpace) -> u64| files.map(of);
         Self {
@@ -42,7 +44,17 @@ impl ShareSpace {
             available: space.map(|space| space.available),
             files: of_files(|files| files.total),
             available_files: of_files(|files| files.available),
-            measured_at: now.to_string(),
+            measured_at: in_seconds(now),
+            down_since: None,
+        }
+    }
+
+    /// Adds since when the server has not answered.
+    #[must_use]
+    pub fn with_outage(self, since: Option<Timestamp>) -> Self {
+        Self {
+            down_since: since.map(in_seconds),
+            ..self
         }
     }
 
@@ -56,7 +68,8 @@ impl ShareSpace {
         Some(self.files?.saturating_sub(self.available_files?))
     }
 
-    /// Whether this differs noticeably from what was recorded: another size, or at least 1 % of the size more or less free.
+    /// Whether this differs noticeably from what was recorded: another size, at least 1 % of the size more or less free, or
+    /// an outage that has begun or ended.
     pub fn differs_from(&self, recorded: &Self) -> bool {
         let is_other_share = (&self.server, &self.share) != (&recorded.server, &recorded.share);
         let differs = |now: Option<u64>, before: Option<u64>, size: Option<u64>| match (now, before, size) {
@@ -65,10 +78,15 @@ impl ShareSpace {
         };
         is_other_share
             || self.size != recorded.size
+            || self.down_since != recorded.down_since
             || self.files.is_some() != recorded.files.is_some()
             || differs(self.available, recorded.available, self.size)
             || differs(self.available_files, recorded.available_files, self.files)
     }
+}
+
+fn in_seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
 #[cfg(test)]
@@ -104,6 +122,11 @@ mod tests {
         };
         assert!(silent.differs_from(&before) && before.differs_from(&silent));
         assert!(!silent.differs_from(&silent));
+        let down = before
+            .clone()
+            .with_outage(Some("2026-11-30T05:59:00.7Z".parse().unwrap()));
+        assert_eq!(down.down_since.as_deref(), Some("2026-11-30T05:59:00Z"));
+        assert!(down.differs_from(&before) && before.differs_from(&down) && !down.differs_from(&down));
     }
 
     #[test]

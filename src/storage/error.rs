@@ -1,5 +1,9 @@
 //! Storage errors: a message for users, and a kind and an outcome for callers.
 
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+
 use crate::model::directory::Share;
 
 /// The error of a verb.
@@ -50,12 +54,12 @@ impl StorageError {
 
     /// Returns whether the server did not answer. The next call would most likely fail, too.
     pub fn unanswered(&self) -> bool {
-        matches!(self.fault, Fault::Unreachable | Fault::NotMounted | Fault::TimedOut)
+        self.fault.unanswered()
     }
 }
 
 /// The kinds of failure that callers or tests tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Fault {
     /// No connection, or the name does not resolve.
     Unreachable,
@@ -86,6 +90,17 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Returns the kind with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let name: StrDeserializer<'_, Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
+    /// Returns whether the server did not answer.
+    pub fn unanswered(self) -> bool {
+        matches!(self, Self::Unreachable | Self::NotMounted | Self::TimedOut)
+    }
+
     /// Creates the reason of a failure of this kind.
     pub(super) fn because(self, text: impl Into<String>) -> Reason {
         (self, text.into())

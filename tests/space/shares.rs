@@ -12,7 +12,7 @@ use super::{until_metric, until_no_metric};
 use crate::support::bed::Bed;
 use crate::support::bindery::Bindery;
 use crate::support::nfs::Ganesha;
-use crate::support::scene::Scene;
+use crate::support::scene::{Scene, annotation, volume_name};
 use crate::support::wait::eventually;
 
 /// Waits until the record of a Bindery has an entry of a share for which this is true.
@@ -68,6 +68,8 @@ async fn a_share_whose_server_does_not_answer_has_no_numbers() {
     let scene = Scene::of_with(&bindery.provisioner, class).await;
     let share = until_recorded(&scene, &bindery, |share| share.server == "127.0.0.1").await;
     assert_eq!((share.size, share.available, share.files), (None, None, None));
+    let is_down = |share: &ShareSpace| share.server == "127.0.0.1" && share.down_since.is_some();
+    until_recorded(&scene, &bindery, is_down).await;
     // The other share of this Bindery has numbers.
     let bed = format!("bindery_share_size_bytes{{server=\"{}\"", Bed::get().server);
     eventually("the share of the bed has a size", async || {
@@ -75,6 +77,36 @@ async fn a_share_whose_server_does_not_answer_has_no_numbers() {
     })
     .await;
     assert!(!bindery.metrics().await.contains("server=\"127.0.0.1\",share="));
+    bindery.unregister().await;
+}
+
+#[tokio::test]
+async fn the_record_says_at_once_that_a_server_answers_again() {
+    // The next round would come after the test.
+    let bindery = Bindery::start(&["--space-interval=1h"]).await;
+    let mut server = Ganesha::start();
+    let address = server.address().to_string();
+    let class = json!({"parameters": {"server": address, "share": "/export"}});
+    let scene = Scene::of_with(&bindery.provisioner, class).await;
+    scene.bound(scene.claim("before")).await;
+    server.kill();
+    scene.create(scene.claim("waits")).await.unwrap();
+    scene.event("waits", "ProvisioningFailed").await;
+    let of_server = |share: &ShareSpace| share.server == address;
+    let is_down = |share: &ShareSpace| of_server(share) && share.down_since.is_some();
+    let share = until_recorded(&scene, &bindery, is_down).await;
+    assert_eq!(share.size, None);
+    server.restart();
+    let is_up = |share: &ShareSpace| of_server(share) && share.down_since.is_none() && share.size.is_some();
+    until_recorded(&scene, &bindery, is_up).await;
+    // The end of the story of the claim.
+    let (_, volume) = scene.until_bound("waits").await;
+    let expected = format!(
+        "volume {} is provisioned: its directory is {} of share {address}:/export",
+        volume_name(&volume),
+        annotation(&volume, "sub-dir").unwrap()
+    );
+    assert_eq!(scene.event("waits", "Provisioned").await, expected);
     bindery.unregister().await;
 }
 

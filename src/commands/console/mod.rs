@@ -8,6 +8,7 @@ mod objects;
 mod read;
 mod rows;
 mod server;
+mod servers;
 mod shares;
 mod view;
 

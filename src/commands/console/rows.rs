@@ -8,6 +8,9 @@ use super::objects::Readable;
 use crate::commands::archives::{print, read};
 use crate::commands::{age, serialize};
 use crate::model::archive::Archive;
+use crate::model::names::volume_annotation;
+use crate::model::quantity;
+use crate::model::usage::Usage;
 use crate::policy::restore_claim::{Wishes, restore_claim};
 
 /// A table of the page, or why it is not there.
@@ -42,16 +45,37 @@ pub(super) struct Waiting {
 pub(super) struct Server {
     pub(super) name: String,
     pub(super) volumes: usize,
-    /// The last warning about an object on this server.
+    /// That it does not answer, else the last warning about an object on it.
     pub(super) problem: Option<Problem>,
 }
 
-/// A warning of Bindery.
+/// A problem of a server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Problem {
-    pub(super) object: String,
     pub(super) message: String,
-    pub(super) age: String,
+    /// The object that has the problem, and how long ago it was reported.
+    pub(super) source: String,
+}
+
+/// The space that a directory uses.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Used {
+    bytes: u64,
+    /// Whether some directories could not be read, so that they are not counted.
+    is_incomplete: bool,
+    /// How long ago it was measured.
+    measured: String,
+}
+
+impl Used {
+    pub(super) fn new(usage: Usage, now: Timestamp) -> Self {
+        Self {
+            bytes: usage.bytes,
+            is_incomplete: usage.unread > 0,
+            measured: age::since(usage.measured, now),
+        }
+    }
 }
 
 /// A claim with a volume.
@@ -62,9 +86,9 @@ pub(super) struct ClaimRow {
     pub(super) claim: String,
     pub(super) class: String,
     pub(super) size: String,
-    /// The size in bytes, for sums.
+    /// The size in bytes.
     pub(super) bytes: Option<u64>,
-    pub(super) used_bytes: Option<u64>,
+    pub(super) used: Option<Used>,
     pub(super) status: String,
     pub(super) age: String,
     pub(super) volume: String,
@@ -80,6 +104,9 @@ pub(super) struct ArchiveRow {
     pub(super) name: String,
     pub(super) claim: String,
     pub(super) size: String,
+    /// The size in bytes.
+    pub(super) bytes: Option<u64>,
+    pub(super) used: Option<Used>,
     pub(super) archived: String,
     pub(super) expires: String,
     pub(super) phase: String,
@@ -101,11 +128,17 @@ pub(super) fn archive_rows(mut archives: Vec<Archive>, now: Timestamp) -> Vec<Ar
             Ok(manifest) => (Some(manifest), None),
             Err(why) => (None, Some(why)),
         };
+        let size = spec.capacity.clone().unwrap_or_default();
+        let usage = archive.annotations().get(volume_annotation::USAGE);
         ArchiveRow {
             namespace: archive.namespace().unwrap_or_default(),
             name: archive.name_any(),
             claim: print::claim(archive),
-            size: spec.capacity.clone().unwrap_or_default(),
+            bytes: quantity::bytes(&size).and_then(|bytes| bytes.try_into().ok()),
+            size,
+            used: usage
+                .and_then(|usage| usage.parse().ok())
+                .map(|usage| Used::new(usage, now)),
             archived: age::since(spec.archived_at.0, now),
             expires: print::expires(archive, now),
             phase: print::phase(archive),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
 
 use super::objects::Objects;
+use super::view::Facts;
 use crate::commands::age;
 use crate::model::names::SHARES_KEY;
 use crate::model::share_space::ShareSpace;
@@ -14,7 +14,7 @@ use crate::model::share_space::ShareSpace;
 /// A share of the page.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Share {
+pub(super) struct Share {
     place: String,
     volumes: usize,
     size: Option<u64>,
@@ -26,34 +26,40 @@ pub struct Share {
 }
 
 /// Returns the shares that objects name, and those that Bindery has measured.
-pub fn of(objects: &Objects, known: &BTreeMap<(String, String), usize>, now: Timestamp) -> Vec<Share> {
-    let (measured, why) = match &objects.shares {
-        Ok(Some(map)) => (measured(map), "not measured".to_owned()),
-        Ok(None) => (BTreeMap::new(), "not measured".to_owned()),
-        Err(why) => (BTreeMap::new(), why.clone()),
-    };
-    let mut all = known.clone();
-    for share in measured.keys() {
-        all.entry(share.clone()).or_insert(0);
-    }
+pub(super) fn of(facts: &Facts<'_>) -> Vec<Share> {
     let row = |(share, volumes): ((String, String), usize)| {
-        let space = measured.get(&share);
+        let space = facts.recorded.get(&share);
+        let age = |time: &String| Some(age::since(time.parse().ok()?, facts.now));
         Share {
             place: format!("{}:{}", share.0, share.1),
             volumes,
             size: space.and_then(|space| space.size),
             available: space.and_then(|space| space.available),
-            measured: space
-                .and_then(|space| space.measured_at.parse().ok())
-                .map(|at| age::since(at, now)),
+            measured: space.and_then(|space| age(&space.measured_at)),
             why: match space {
                 Some(ShareSpace { size: Some(_), .. }) => None,
-                Some(_) => Some("its server does not answer, or does not tell it".to_owned()),
-                None => Some(why.clone()),
+                Some(space) => Some(match space.down_since.as_ref().and_then(age) {
+                    Some(age) => format!("its server has not answered for {age}"),
+                    None => "its server does not tell it, or refuses the share".to_owned(),
+                }),
+                None => Some(
+                    facts
+                        .objects
+                        .shares
+                        .clone()
+                        .err()
+                        .unwrap_or_else(|| "not measured".to_owned()),
+                ),
             },
         }
     };
-    all.into_iter().map(row).collect()
+    facts.all_shares().into_iter().map(row).collect()
+}
+
+/// Returns what Bindery has recorded about shares, by server and path.
+pub(super) fn recorded(objects: &Objects) -> BTreeMap<(String, String), ShareSpace> {
+    let map = objects.shares.as_ref().ok().and_then(Option::as_ref);
+    map.map(measured).unwrap_or_default()
 }
 
 /// Reads what Bindery has measured from its `ConfigMap`: nothing if that is not valid.

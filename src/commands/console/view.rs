@@ -9,16 +9,14 @@ use kube::ResourceExt;
 use serde::Serialize;
 
 use super::objects::{Objects, Readable};
-use super::rows::{ArchiveRow, ClaimRow, Problem, Section, Server, Waiting, archive_rows};
-use super::shares;
+use super::rows::{ArchiveRow, ClaimRow, Section, Server, Used, Waiting, archive_rows};
+use super::{servers, shares};
 use crate::commands::age;
 use crate::model::names::CONTROLLER;
 use crate::model::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
 use crate::model::quantity;
+use crate::model::share_space::ShareSpace;
 use crate::model::volume::Volume;
-
-/// A warning that is older than this is not a problem any more.
-const RECENT: jiff::SignedDuration = jiff::SignedDuration::from_mins(30);
 
 /// All that the page shows.
 #[derive(Debug, Serialize)]
@@ -48,8 +46,8 @@ pub fn of(objects: &Objects, now: Timestamp) -> View {
         namespace: objects.namespace.clone(),
         notes: notes(objects),
         waiting: Section::of(own.clone().map(|own| facts.waiting(&own))),
-        servers: Section::Rows(facts.servers()),
-        shares: Section::Rows(shares::of(objects, &facts.all_shares(), now)),
+        servers: Section::Rows(servers::of(&facts)),
+        shares: Section::Rows(shares::of(&facts)),
         volumes: Section::of(own.map(|own| facts.volumes(&own))),
         archives: Section::of(archives.map(|archives| archive_rows(archives, now))),
     }
@@ -71,15 +69,17 @@ fn notes(objects: &Objects) -> Vec<String> {
 }
 
 /// The objects by their names.
-struct Facts<'a> {
-    objects: &'a Objects,
-    now: Timestamp,
-    volumes: BTreeMap<String, Volume>,
+pub(super) struct Facts<'a> {
+    pub(super) objects: &'a Objects,
+    pub(super) now: Timestamp,
+    pub(super) volumes: BTreeMap<String, Volume>,
+    /// What Bindery has recorded about the shares, by server and path.
+    pub(super) recorded: BTreeMap<(String, String), ShareSpace>,
     /// The newest Event about each object, by its uid.
     events: HashMap<&'a str, &'a Event>,
     /// The newest Event of Bindery about each object, by its uid, if that is a warning. A later Event says that the object
     /// needs nothing any more.
-    warnings: HashMap<&'a str, &'a Event>,
+    pub(super) warnings: HashMap<&'a str, &'a Event>,
 }
 
 impl<'a> Facts<'a> {
@@ -109,6 +109,7 @@ impl<'a> Facts<'a> {
                 .filter(of_bindery)
                 .map(|volume| (volume.name.clone(), volume))
                 .collect(),
+            recorded: shares::recorded(objects),
             events,
             warnings,
         }
@@ -121,7 +122,10 @@ impl<'a> Facts<'a> {
     }
 
     /// Returns the class of a claim, if it is one of Bindery's.
-    fn class(&self, claim: &PersistentVolumeClaim) -> Option<&'a k8s_openapi::api::storage::v1::StorageClass> {
+    pub(super) fn class(
+        &self,
+        claim: &PersistentVolumeClaim,
+    ) -> Option<&'a k8s_openapi::api::storage::v1::StorageClass> {
         let name = class_name(claim);
         let mut classes = self.objects.classes.iter().flatten();
         classes.find(|class| class.name_any() == name && class.provisioner == self.objects.provisioner)
@@ -152,83 +156,10 @@ impl<'a> Facts<'a> {
         said.unwrap_or_else(|| "No Event says why.".to_owned())
     }
 
-    /// Returns the servers of all shares, with the newest recent warning about an object of each.
-    fn servers(&self) -> Vec<Server> {
-        let mut servers: BTreeMap<String, Server> = BTreeMap::new();
-        let mut newest: HashMap<String, Timestamp> = HashMap::new();
-        for ((server, _), _) in self.all_shares() {
-            let row = Server {
-                name: server.clone(),
-                volumes: 0,
-                problem: None,
-            };
-            servers.entry(server).or_insert(row);
-        }
-        for volume in self.volumes.values() {
-            let Ok(record) = &volume.record else { continue };
-            if let Some(row) = servers.get_mut(record.share.server()) {
-                row.volumes += 1;
-            }
-        }
-        for (server, uid) in self.objects_on_servers() {
-            let Some(&event) = self.warnings.get(uid.as_str()) else {
-                continue;
-            };
-            let at = time_of(event);
-            let is_recent = self.now.duration_since(at) <= RECENT;
-            if !is_recent || newest.get(&server).is_some_and(|known| *known >= at) {
-                continue;
-            }
-            if let Some(row) = servers.get_mut(&server) {
-                row.problem = Some(self.problem(event));
-                newest.insert(server, at);
-            }
-        }
-        servers.into_values().collect()
-    }
-
-    fn problem(&self, event: &Event) -> Problem {
-        let about = event.regarding.clone().unwrap_or_default();
-        let (kind, name) = (about.kind.unwrap_or_default(), about.name.unwrap_or_default());
-        let object = match about.namespace.filter(|namespace| !namespace.is_empty()) {
-            Some(namespace) => format!("{kind} {namespace}/{name}"),
-            None => format!("{kind} {name}"),
-        };
-        Problem {
-            object,
-            message: event.note.clone().unwrap_or_default(),
-            age: age::since(time_of(event), self.now),
-        }
-    }
-
-    /// Returns the uids of objects, each with the server that it needs.
-    fn objects_on_servers(&self) -> Vec<(String, String)> {
-        let mut all = Vec::new();
-        for volume in self.volumes.values() {
-            if let Ok(record) = &volume.record {
-                all.push((record.share.server().to_owned(), volume.uid.clone()));
-            }
-        }
-        for claim in self.objects.claims.iter().flatten() {
-            let server = self
-                .class(claim)
-                .and_then(|class| class.parameters.as_ref()?.get("server").cloned());
-            let of_volume = || {
-                let name = claim.spec.as_ref()?.volume_name.as_ref()?;
-                let record = self.volumes.get(name)?.record.as_ref().ok()?;
-                Some(record.share.server().to_owned())
-            };
-            all.extend(of_volume().or(server).zip(claim.uid()));
-        }
-        for archive in self.objects.archives.iter().flatten() {
-            all.extend(Some(archive.spec.server.clone()).zip(archive.uid()));
-        }
-        all
-    }
-
-    /// Returns all shares that an object names, as server and path, and how many volumes each has.
-    fn all_shares(&self) -> BTreeMap<(String, String), usize> {
-        let mut shares = BTreeMap::new();
+    /// Returns all shares that an object names or that Bindery has recorded, as server and path, and how many volumes each
+    /// has.
+    pub(super) fn all_shares(&self) -> BTreeMap<(String, String), usize> {
+        let mut shares: BTreeMap<_, _> = self.recorded.keys().map(|share| (share.clone(), 0)).collect();
         for class in self.objects.classes.iter().flatten() {
             let parameters = class.parameters.iter().flatten();
             let find = |key: &str| {
@@ -274,7 +205,9 @@ impl<'a> Facts<'a> {
                 class: class_name(claim),
                 bytes: quantity::bytes(&size).and_then(|bytes| bytes.try_into().ok()),
                 size,
-                used_bytes: volume.and_then(|volume| volume.usage).map(|usage| usage.bytes),
+                used: volume
+                    .and_then(|volume| volume.usage)
+                    .map(|usage| Used::new(usage, self.now)),
                 status: status(claim),
                 age: self.age(claim),
                 volume: name,
@@ -303,7 +236,7 @@ fn keep_newest<'a>(events: &mut HashMap<&'a str, &'a Event>, uid: &'a str, event
 }
 
 /// Returns when an Event was last observed.
-fn time_of(event: &Event) -> Timestamp {
+pub(super) fn time_of(event: &Event) -> Timestamp {
     let series = event.series.as_ref().map(|series| series.last_observed_time.0);
     let single = event.event_time.as_ref().map(|time| time.0);
     // What older clients wrote.
@@ -318,7 +251,7 @@ fn class_name(claim: &PersistentVolumeClaim) -> String {
         .unwrap_or_default()
 }
 
-fn phase(claim: &PersistentVolumeClaim) -> &str {
+pub(super) fn phase(claim: &PersistentVolumeClaim) -> &str {
     let status = claim.status.as_ref().and_then(|status| status.phase.as_deref());
     status.unwrap_or("Pending")
 }

@@ -14,6 +14,7 @@ fn event(kind: &str, by: &str, time: &str, note: &str) -> Event {
     from(json!({
         "metadata": {"name": note}, "type": kind, "reportingController": by, "eventTime": time, "note": note,
         "regarding": {"kind": "PersistentVolumeClaim", "namespace": "team-a", "name": "data", "uid": "u"},
+        "action": "TimedOut", "reason": "ProvisioningFailed",
     }))
 }
 
@@ -100,4 +101,88 @@ fn the_last_repetition_of_an_event_counts() {
         json!({"count": 9, "lastObservedTime": "2026-11-30T11:59:00.000000Z"}),
     ));
     assert_eq!(shown(vec![repeated]).1.as_deref(), Some("repeated"));
+}
+
+/// Returns the problem of server nas1, with the claim bound or not, and with this record of its share.
+fn problem(mut event: Event, action: &str, reason: &str, is_bound: bool, record: Value) -> Option<(String, String)> {
+    (event.action, event.reason) = (Some(action.to_owned()), Some(reason.to_owned()));
+    let mut all = objects(vec![event]);
+    if is_bound {
+        let claims = all.claims.as_mut().unwrap();
+        claims[0].status = Some(from(json!({"phase": "Bound"})));
+    }
+    let mut share = json!({"server": "nas1", "share": "/export", "size": 9, "available": 3});
+    json_patch::merge(&mut share, &record);
+    all.shares = Ok((!record.is_null()).then(|| from(json!({"data": {"shares.json": json!([share]).to_string()}}))));
+    let Section::Rows(mut servers) = of(&all, NOW.parse().unwrap()).servers else {
+        panic!("all is readable");
+    };
+    assert_eq!(servers.len(), 1);
+    servers
+        .remove(0)
+        .problem
+        .map(|problem| (problem.message, problem.source))
+}
+
+#[test]
+fn only_a_warning_that_a_server_has_caused_and_that_still_holds_is_a_problem_of_the_server() {
+    let warning = || event("Warning", "bindery", "2026-11-30T11:59:00.000000Z", "down");
+    let of_claim = || {
+        Some((
+            "down".to_owned(),
+            "PersistentVolumeClaim team-a/data, 60s ago".to_owned(),
+        ))
+    };
+    let (failed, lost) = ("ProvisioningFailed", "DirectoryLost");
+    let measured_at = |time: &str| json!({"measuredAt": format!("2026-11-30T{time}Z")});
+    let (before, after) = (|| measured_at("11:58:30"), || measured_at("11:59:30"));
+    let down = |measured_at: &str| json!({"measuredAt": measured_at, "downSince": "2026-11-30T11:57:30Z", "size": null, "available": null});
+    let outage = || {
+        Some((
+            "It has not answered for 2m30s.".to_owned(),
+            "kubectl bindery check --server nas1 --share /export tells more".to_owned(),
+        ))
+    };
+    let table = [
+        // The action, the reason, whether the claim is bound, the record of the share.
+        ("TimedOut", failed, false, Value::Null, of_claim()),
+        ("Denied", failed, false, Value::Null, of_claim()),
+        ("NoSpaceAfterMoveKept", "CleanupFailed", false, Value::Null, of_claim()),
+        ("Lost", lost, true, Value::Null, of_claim()),
+        // The API server has caused it, or it is normal.
+        ("Api", failed, false, Value::Null, None),
+        ("BeingRestored", "ArchiveFailed", false, Value::Null, None),
+        ("ProvisioningRefused-1", "ProvisioningRefused", false, Value::Null, None),
+        // The claim has its volume.
+        ("TimedOut", failed, true, Value::Null, None),
+        // The server has answered since. Only that ends such a warning.
+        ("TimedOut", failed, false, before(), of_claim()),
+        ("TimedOut", failed, false, after(), None),
+        ("Denied", failed, false, after(), of_claim()),
+        // Bindery has recorded an outage.
+        ("TimedOut", failed, false, down("2026-11-30T11:58:00Z"), outage()),
+        ("Denied", failed, true, down("2026-11-30T11:58:00Z"), outage()),
+        ("Denied", failed, true, down("2026-11-30T11:20:00Z"), None),
+    ];
+    for (action, reason, is_bound, record, expected) in table {
+        let row = format!("{action} {reason} {is_bound} {record}");
+        assert_eq!(problem(warning(), action, reason, is_bound, record), expected, "{row}");
+    }
+}
+
+#[test]
+fn a_server_that_no_class_names_is_shown_if_bindery_has_recorded_its_share() {
+    let mut all = objects(Vec::new());
+    all.classes = Ok(Vec::new());
+    let share = json!({
+        "server": "nas9", "share": "/flags", "measuredAt": "2026-11-30T11:59:30Z", "downSince": "2026-11-30T11:55:00Z",
+    });
+    all.shares = Ok(Some(from(json!({"data": {"shares.json": json!([share]).to_string()}}))));
+    let shown = serde_json::to_value(of(&all, NOW.parse().unwrap())).unwrap();
+    assert_eq!(shown["servers"]["rows"][0]["name"], "nas9");
+    assert_eq!(
+        shown["servers"]["rows"][0]["problem"]["message"],
+        "It has not answered for 5m."
+    );
+    assert_eq!(shown["shares"]["rows"][0]["why"], "its server has not answered for 5m");
 }

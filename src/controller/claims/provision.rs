@@ -105,7 +105,11 @@ async fn provision(leader: &Leader, claim: &Claim, new: &NewVolume, deadlines: D
             for warning in warnings {
                 ctx.events.warn(claim, reason::PROVISIONED, warning);
             }
-            tracing::info!(volume = new.name, share = %new.share, directory = %new.directory, "provisioned");
+            let note = format!(
+                "volume {} is provisioned: its directory is {} of share {}",
+                new.name, new.directory, new.share
+            );
+            ctx.events.normal(claim, reason::PROVISIONED, note);
             ctx.metrics.step("provisioned");
             Ok(Action::await_change())
         }

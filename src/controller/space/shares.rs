@@ -1,10 +1,11 @@
-//! Asks the NFS servers for the size and the free space of all shares in use.
+//! Asks the NFS servers for the size and the free space of all shares in use, and whether they answer.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::record::Record;
 use crate::controller::context::storage_deadline;
@@ -17,17 +18,28 @@ use crate::ops::metrics::Metrics;
 
 /// The number of shares that are asked for at the same time.
 const PARALLEL: usize = 16;
+/// The shortest time between two rounds.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Asks for the space of all shares at the start of the term, and after each interval. Never returns.
+/// Asks for the space of all shares at the start of the term, after each interval, and when a server stops to answer or
+/// answers again. Never returns.
 pub async fn run(leader: &Leader) {
     let interval = leader.ctx.options.space_interval;
     let _clear = ClearMetrics(&leader.ctx.metrics);
     let mut record = Record::default();
+    let mut outages = leader.ctx.outages.changes();
     while !interval.is_zero() {
+        outages.mark_unchanged();
         let shares = measure_all(leader).await;
         record.write(leader, &shares).await;
         leader.ctx.metrics.space.set_shares(shares);
-        sleep(interval).await;
+        let ended = Instant::now();
+        sleep_until(ended + interval.min(SHORTEST_PAUSE)).await;
+        tokio::select! {
+            () = sleep_until(ended + interval) => {}
+            // The sender is in the context.
+            _ = outages.changed() => {}
+        }
     }
     std::future::pending::<()>().await;
 }
@@ -51,7 +63,11 @@ async fn measure_all(leader: &Leader) -> Vec<ShareSpace> {
     }
     let measured = stream::iter(shares).map(async |((server, path), versions)| {
         let space = measure(leader, &versions).await;
-        ShareSpace::new(server, path, space, Timestamp::now())
+        let down = versions
+            .iter()
+            .filter_map(|share| leader.ctx.outages.since(share))
+            .min();
+        ShareSpace::new(server, path, space, Timestamp::now()).with_outage(down)
     });
     measured.buffered(PARALLEL).collect().await
 }
