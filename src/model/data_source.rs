@@ -2,13 +2,10 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaimSpec;
 
-use super::names;
+use super::names::{ARCHIVE_KIND, GROUP};
 
 /// The API group of `VolumeSnapshot`.
 const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
-
-/// The kind of archives.
-const ARCHIVE: &str = "Archive";
 
 /// The source of the first content of a claim's volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +22,8 @@ pub enum DataSource {
     /// The same with a namespace. The API server removes it from the claim, even if it is the claim's own namespace, unless
     /// the alpha feature gate `CrossNamespaceVolumeDataSource` is on.
     ArchiveOfNamespace(String),
+    /// An object of Bindery's API group of another kind than `Archive`, from `dataSourceRef`. There is no such kind.
+    NotAnArchive(String),
     /// An object of this kind, from `dataSourceRef`. A volume populator fills the volume.
     Populator(String),
     /// An object of this kind, from `dataSource`. The API server removes it from the claim, so no populator sees it.
@@ -48,7 +47,10 @@ impl DataSource {
         };
         if let Some(source) = &claim.data_source_ref {
             let group = source.api_group.as_deref();
-            let is_archive = (group, &*source.kind) == (Some(names::GROUP), ARCHIVE);
+            let is_archive = (group, &*source.kind) == (Some(GROUP), ARCHIVE_KIND);
+            if group == Some(GROUP) && !is_archive {
+                return Self::NotAnArchive(source.kind.clone());
+            }
             if source
                 .namespace
                 .as_deref()
@@ -119,6 +121,14 @@ mod tests {
             read(json!({"dataSourceRef": archive, "dataSource": archive})),
             DataSource::Archive("data".to_owned())
         );
+        for namespace in [Value::Null, json!("team-b")] {
+            let mut misspelt = archive.clone();
+            (misspelt["kind"], misspelt["namespace"]) = (json!("Archives"), namespace);
+            assert_eq!(
+                read(json!({"dataSourceRef": misspelt})),
+                DataSource::NotAnArchive("Archives".to_owned())
+            );
+        }
         // The API server would remove it.
         assert_eq!(
             read(json!({"dataSource": archive})),

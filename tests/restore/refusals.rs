@@ -262,6 +262,28 @@ async fn a_missing_archive_is_refused() {
 }
 
 #[tokio::test]
+async fn a_misspelt_kind_is_refused_at_once_and_gets_no_volume_later() {
+    let scene = Scene::with_namespace(json!({"bindery.dev/enabled": "false"})).await;
+    let with_kind = |name: &str, kind: &str| {
+        let mut claim = claim_of(&scene, name, "data");
+        claim["spec"]["dataSourceRef"]["kind"] = json!(kind);
+        claim
+    };
+    let message = |kind: &str| {
+        format!(
+            "dataSourceRef.kind is {kind}: write kind: Archive, because API group bindery.dev has no other kind that \
+             Bindery can restore"
+        )
+    };
+    scene.create(with_kind("waits", "archive")).await.unwrap();
+    scene.annotate_namespace(json!({"bindery.dev/enabled": null})).await;
+    assert_eq!(scene.event("waits", "ProvisioningRefused").await, message("archive"));
+    let refused = scene.refused(with_kind("new", "Archives")).await;
+    assert!(refused.ends_with(&message("Archives")), "{refused}");
+    assert_eq!(scene.own_volumes().await, []);
+}
+
+#[tokio::test]
 async fn claims_of_other_provisioners_are_left_alone() {
     let scene = Scene::of("example.com/other").await;
     let created = scene.create(claim_of(&scene, "again", "data")).await.unwrap();

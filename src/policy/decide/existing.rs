@@ -13,6 +13,7 @@ use super::verdict::Pass;
 use crate::model::candidate::Candidate;
 use crate::model::claim::Claim;
 use crate::model::data_source::DataSource;
+use crate::model::names::{ARCHIVE_KIND, GROUP};
 
 /// Returns why a claim is left to Kubernetes, or `None` if Bindery provisions it.
 pub(super) fn leave_to_kubernetes(claim: &Claim, candidates: &[Candidate], warnings: &mut Vec<String>) -> Option<Pass> {
@@ -88,6 +89,10 @@ pub(super) fn source_refusal(source: &DataSource) -> Option<String> {
             "dataSourceRef names Archive {name} with a namespace, which Kubernetes ignores without its feature gate \
             CrossNamespaceVolumeDataSource, so the volume would be empty: create the claim in the namespace of the \
             Archive, without dataSourceRef.namespace"
+        )),
+        DataSource::NotAnArchive(kind) => Some(format!(
+            "dataSourceRef.kind is {kind}: write kind: {ARCHIVE_KIND}, because API group {GROUP} has no other kind that \
+            Bindery can restore"
         )),
         DataSource::Claim(name) => Some(format!(
             "Bindery cannot clone claim {name}: create the claim without a data source, and copy the files with a pod \

@@ -11,7 +11,7 @@ mod inputs;
 mod new_volume;
 mod verdict;
 
-use self::existing::leave_to_kubernetes;
+use self::existing::{leave_to_kubernetes, source_refusal};
 pub use self::fits::fits;
 pub use self::inputs::Facts;
 use self::inputs::Inputs;
@@ -67,6 +67,10 @@ fn decision_for(
     }
     let archive = match &claim.data_source {
         DataSource::Archive(name) => Some(name),
+        // A new claim must not get an existing volume instead.
+        source @ DataSource::NotAnArchive(_) if claim.uid.is_empty() => {
+            return Decision::Deny(source_refusal(source).unwrap_or_default());
+        }
         _ => None,
     };
     if claim.volume_name.is_some() && earlier.is_none() {

@@ -186,6 +186,9 @@ fn a_data_source_that_no_program_provides_is_refused_with_the_next_step() {
     let image = json!({"apiGroup": "example.com", "kind": "Image", "name": "x"});
     let mut elsewhere = image.clone();
     elsewhere["namespace"] = json!("team-b");
+    let misspelt = json!({"apiGroup": "bindery.dev", "kind": "archive", "name": "x"});
+    let sentence = "dataSourceRef.kind is archive: write kind: Archive, because API group bindery.dev has no other kind \
+                    that Bindery can restore";
     let table = [
         (
             "dataSource",
@@ -194,9 +197,23 @@ fn a_data_source_that_no_program_provides_is_refused_with_the_next_step() {
         ),
         ("dataSource", image, "name the object in spec.dataSourceRef"),
         ("dataSourceRef", elsewhere, "without dataSourceRef.namespace"),
+        ("dataSourceRef", misspelt.clone(), sentence),
     ];
     for (field, source, expected) in table {
         let why = refused(field, source);
         assert!(why.contains(expected), "{why}");
     }
+    // Neither a volume that it names, nor one that it could get, nor a selector helps. A claim that exists gets no volume.
+    for (field, value) in [("volumeName", json!("other")), ("selector", json!({}))] {
+        let refused = decision(|world| {
+            world.claim["spec"]["dataSourceRef"] = misspelt.clone();
+            world.claim["spec"][field] = value.clone();
+        });
+        assert_eq!(refused, Decision::Deny(sentence.to_owned()), "{field}");
+    }
+    let existing = decision(|world| {
+        world.claim["spec"]["dataSourceRef"] = misspelt.clone();
+        world.claim["metadata"]["uid"] = json!("00000000-0000-0000-0000-00000000000c");
+    });
+    assert_eq!(existing, Decision::Deny(sentence.to_owned()));
 }
