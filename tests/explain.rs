@@ -78,6 +78,11 @@ async fn explain_says_which_archive_a_claim_gets() {
         lines.iter().any(|line| line.contains(volume_name(&volume))),
         "{lines:#?}"
     );
+    let (status, lines) = explained(&["-n", &scene.name, "again"], "");
+    assert_eq!(status, Some(0));
+    let name = archive.metadata.name.as_deref().unwrap();
+    has(&lines, &format!("restored from Archive {name}"));
+    assert!(!lines.iter().any(|line| line.starts_with("a new claim")), "{lines:#?}");
     let (status, lines) = explained(&["-f", "-"], &scene.claim_with("third", source("x")).to_string());
     assert_eq!(status, Some(1));
     let none = format!("namespace {} has no Archive x, and no archive of a claim x", scene.name);

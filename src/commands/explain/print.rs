@@ -19,6 +19,9 @@ pub fn full(explanation: &Explanation) -> String {
     if let Some(directory) = &explanation.directory {
         line("directory", directory);
     }
+    if let Some(archive) = &explanation.restored_from {
+        line("restored from", archive);
+    }
     match &explanation.outcome {
         Outcome::Provisioned { volume } => line("provisioned", &format!("as volume {volume}")),
         Outcome::NoVolumeYet { volume } => line(
@@ -134,6 +137,7 @@ mod tests {
             },
             policy: Vec::new(),
             directory: None,
+            restored_from: None,
             warnings: Vec::new(),
         });
         let table = list(&explanations);

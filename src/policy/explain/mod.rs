@@ -13,10 +13,14 @@ pub use self::outcome::Outcome;
 use self::outcome::outcome;
 use self::placeholders::{NO_UUID, SERVER, SHARE, is_known, location, shown_name, with_placeholders};
 pub use self::rows::{NewValue, Row};
-use super::class::Defaults;
+use super::class::{Class, Defaults};
 use super::decide::{Decision, Facts, decide};
+use super::key::Key;
+use super::restore;
 use super::selectors::Exempt;
+use crate::model::archive::Archive;
 use crate::model::claim::Claim;
+use crate::model::data_source::DataSource;
 use crate::model::directory::Directory;
 use crate::model::volume::{Record, Volume};
 
@@ -45,6 +49,9 @@ pub struct Explanation {
     pub policy: Vec<Row>,
     /// Server, share and directory.
     pub directory: Option<String>,
+    /// The archive whose directory the claim's volume has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
     /// Warnings for the user of the claim.
     pub warnings: Vec<String>,
 }
@@ -64,9 +71,17 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         },
         ..claim
     };
+    // A server or a share that is not known must be that of the archive that the claim names.
+    let archive = archive_of(facts).map(|archive| &archive.spec);
+    let or = |given: &Option<String>, of_archive: Option<&String>, placeholder: &str| {
+        given
+            .clone()
+            .or_else(|| of_archive.cloned())
+            .or_else(|| Some(placeholder.to_owned()))
+    };
     let defaults = Defaults {
-        server: Some(facts.defaults.server.clone().unwrap_or_else(|| SERVER.to_owned())),
-        share: Some(facts.defaults.share.clone().unwrap_or_else(|| SHARE.to_owned())),
+        server: or(&facts.defaults.server, archive.map(|spec| &spec.server), SERVER),
+        share: or(&facts.defaults.share, archive.map(|spec| &spec.share), SHARE),
     };
     let others = if volume_name.is_some() { &[] } else { others };
     let new_facts = Facts {
@@ -99,6 +114,7 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
             .flat_map(|(class, policy)| rows::of_new_claim(class, policy, facts.defaults))
             .collect(),
         directory: new.map(|new| with_placeholders(&as_new, new, &location(&new.share, &new.directory))),
+        restored_from: None,
         warnings: verdict.warnings,
     };
     if volume_name.is_none()
@@ -108,6 +124,18 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
             "it gets Archive {}: directory {} of the share is moved to the directory above",
             restored.name, restored.archive
         ));
+        let is_set =
+            |class: &Class, key, default: &Option<String>| class.settings.written.contains(&key) || default.is_some();
+        if verdict.based_on.as_ref().is_some_and(|(class, _)| {
+            !is_set(class, Key::Server, &facts.defaults.server) || !is_set(class, Key::Share, &facts.defaults.share)
+        }) {
+            explanation.warnings.push(format!(
+                "could not check whether StorageClass {} is for the share of Archive {}: give the --nfs-server and \
+                 --nfs-share that bindery serve has",
+                as_new.class.as_deref().unwrap_or_default(),
+                restored.name
+            ));
+        }
     }
     if let Some(name) = volume_name {
         explanation.describe_volume(name, facts, new.map(|new| &new.directory));
@@ -132,6 +160,22 @@ pub fn explain(facts: &Facts<'_>, read_from: ReadFrom, others: &[Volume]) -> Exp
         explanation.warnings.push(warning.to_owned());
     }
     explanation
+}
+
+/// The archive that a claim names.
+fn archive_of<'a>(facts: &Facts<'a>) -> Option<&'a Archive> {
+    let DataSource::Archive(name) = &facts.claim.data_source else {
+        return None;
+    };
+    let known = facts.restore?;
+    let of = (facts.claim.namespace.as_str(), facts.namespace.uid.as_deref());
+    restore::meant(
+        name,
+        of,
+        &known.own_namespace,
+        facts.installation,
+        known.archives.as_deref()?,
+    )
 }
 
 /// The volume that a claim in the cluster names, and its record. The error says why the claim cannot have this volume.
@@ -163,7 +207,16 @@ impl Explanation {
             Ok(found) => found,
             Err(why) => return self.set_not_served(why),
         };
-        let new_rows = std::mem::take(&mut self.policy);
+        let mut new_rows = std::mem::take(&mut self.policy);
+        // Only one claim gets an archive, so there is no new claim to compare with.
+        let names_archive = matches!(facts.claim.data_source, DataSource::Archive(_));
+        if names_archive {
+            new_rows.clear();
+        }
+        self.restored_from = record.restored.as_ref().map(|archive| match &archive.namespace {
+            namespace if *namespace == facts.claim.namespace => format!("Archive {}", archive.name),
+            namespace => format!("Archive {} of namespace {namespace}", archive.name),
+        });
         let new_directory = new.map(|new| new.as_str().replace(&format!("pvc-{NO_UUID}"), name));
         let same_directory = new_directory.as_deref() == Some(record.directory.as_str());
         self.policy = rows::of_volume(volume, record, &new_rows, same_directory);
@@ -171,6 +224,7 @@ impl Explanation {
         self.outcome = Outcome::HasVolume {
             volume: name.to_owned(),
             new_claim: match &self.outcome {
+                _ if names_archive => None,
                 Outcome::Refused { why } => Some(format!("refused: {why}")),
                 Outcome::NotServed { why } => Some(format!("not served: {why}")),
                 _ => None,
@@ -195,6 +249,7 @@ impl Explanation {
         let why = format!("the {selector} of MutatingWebhookConfiguration {configuration} does not select {what}");
         match &mut self.outcome {
             Outcome::NotServed { .. } => {}
+            Outcome::HasVolume { .. } if self.restored_from.is_some() => {}
             Outcome::HasVolume { new_claim, .. } => *new_claim = Some(format!("not served: {why}")),
             _ => self.set_not_served(why),
         }

@@ -132,7 +132,12 @@ fn pass(reason: &Pass, facts: &Facts<'_>) -> String {
             "it has a selector, so it waits for an existing PersistentVolume with matching labels".to_owned()
         }
         Pass::Populator(kind) => {
-            format!("its dataSourceRef is a {kind}, so the volume populator for that kind provides the volume")
+            // A kind has no dot.
+            let named = match kind.split_once('.') {
+                Some((kind, group)) => format!("kind {kind} of group {group}"),
+                None => format!("kind {kind}"),
+            };
+            format!("its dataSourceRef names {named}, so the volume populator for that kind provides the volume")
         }
     }
 }

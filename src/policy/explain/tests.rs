@@ -10,6 +10,7 @@ use crate::model::volume::Origin;
 use crate::policy::decide::decide;
 use crate::policy::fixtures::{self, installation};
 
+mod restored;
 mod stored;
 
 /// The input of an explanation.
