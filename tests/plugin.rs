@@ -40,7 +40,18 @@ async fn kubectl_runs_the_commands_of_bindery() {
     assert_eq!(explained.status, Some(0), "{explained:?}");
     assert!(explained.out.contains(volume_name(&volume)), "{explained:?}");
     let checked = plugin.bindery(&["check", &scene.name, "-n", &scene.name]).success();
-    assert_eq!(checked, format!("class {}: ok\n", scene.name));
+    let servers = "NFS servers were not asked: `bindery check --server HOST --share PATH` does that";
+    assert_eq!(checked, format!("class {}: ok\n{servers}\n", scene.name));
+    let checked = plugin.bindery(&["check", &scene.name, "missing", "-n", &scene.name, "-o", "json"]);
+    let classes = json!([
+        {"class": scene.name, "problem": null},
+        {"class": "missing", "problem": "this StorageClass does not exist"},
+    ]);
+    assert_eq!(checked.status, Some(1), "{checked:?}");
+    assert_eq!(
+        serde_json::from_str::<Value>(&checked.out).unwrap(),
+        json!({"usable": false, "problem": null, "classes": classes})
+    );
     let yaml = plugin
         .bindery(&["explain", "-n", &scene.name, "data", "-o", "yaml"])
         .success();

@@ -81,7 +81,7 @@ pub struct ServerArgs {
     #[arg(long, default_value = "5s", value_parser = duration, requires = "host", value_name = "TIME")]
     pub timeout: Duration,
 
-    /// The output format of the check of a server.
-    #[arg(long, short = 'o', value_enum, default_value_t = Output::Text, requires = "host")]
+    /// The output format.
+    #[arg(long, short = 'o', value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }

@@ -71,7 +71,8 @@ async fn helm_test_reports_what_a_claim_of_each_class_gets() {
     let output = release.helm(&["test", &name]);
     assert!(output.contains("Succeeded"), "{output}");
     let output = check_success("the check", release.run_hook(&release.hooks(), "test"));
-    assert_eq!(output, format!("class {name}: ok\n"));
+    let servers = "NFS servers were not asked: `bindery check --server HOST --share PATH` does that";
+    assert_eq!(output, format!("class {name}: ok\n{servers}\n"));
 
     // The output if the webhook does not answer.
     let mistaken = |flags: &[&str], message: &str| {

@@ -4,21 +4,79 @@
 //! webhook configuration and StorageClass. With `failurePolicy: Ignore` a claim is also admitted if Bindery was not
 //! asked. So the first claim of each class is one that only Bindery refuses (`volumeMode: Block`).
 
+use std::io::Write;
+
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
+use serde::Serialize;
 use serde_json::json;
 
-use crate::cli;
+use crate::cli::{self, Output};
 use crate::commands::connect::connect;
+use crate::commands::serialize;
 use crate::model::names;
 use crate::model::names::annotation;
 use crate::policy::annotations::enabled;
 
-/// Returns whether claims of every class would be admitted.
+/// The last line of a report without a problem.
+const NOT_SERVERS: &str = "NFS servers were not asked: `bindery check --server HOST --share PATH` does that\n";
+
+/// The result of a check.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    /// Whether claims of every class would be admitted.
+    usable: bool,
+    /// Why no class was checked.
+    problem: Option<String>,
+    classes: Vec<Checked>,
+}
+
+/// The result for one class.
+#[derive(Debug, Serialize)]
+struct Checked {
+    class: String,
+    /// Why claims would not be admitted, or would be admitted without Bindery.
+    problem: Option<String>,
+}
+
+impl Report {
+    fn without_classes(problem: String) -> Self {
+        Self {
+            problem: Some(problem),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the report for people.
+    fn text(&self) -> String {
+        let line = |checked: &Checked| {
+            let result = checked.problem.as_deref().unwrap_or("ok");
+            format!("class {}: {result}\n", checked.class)
+        };
+        let problem = self.problem.iter().map(|problem| format!("{problem}\n"));
+        let lines = problem.chain(self.classes.iter().map(line));
+        lines.chain(self.usable.then(|| NOT_SERVERS.to_owned())).collect()
+    }
+}
+
+/// Checks classes, and prints the report. Returns whether claims of every class would be admitted.
 pub async fn check(flags: cli::Check) -> Result<bool> {
+    let output = flags.server.output;
+    let report = report(flags).await?;
+    let text = match output {
+        Output::Json => serialize::json(&report)?,
+        Output::Yaml => serialize::yaml(&report)?,
+        Output::Text => report.text(),
+    };
+    // This fails if the program at the other end has closed the pipe.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(report.usable)
+}
+
+async fn report(flags: cli::Check) -> Result<Report> {
     let cli::Check {
         mut classes,
         namespace,
@@ -35,28 +93,32 @@ pub async fn check(flags: cli::Check) -> Result<bool> {
         classes = ours.filter_map(|class| class.metadata.name).collect();
     }
     if classes.is_empty() {
-        println!(
+        return Ok(Report::without_classes(format!(
             "no StorageClass has the provisioner {provisioner_name}; create one, or name another provisioner with \
              --provisioner-name"
-        );
-        return Ok(false);
+        )));
     }
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     if let Some(why) = namespace_not_served(&client, &namespace).await? {
-        println!("{why}");
-        return Ok(false);
+        return Ok(Report::without_classes(why));
     }
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, &namespace);
-    let mut all_ok = true;
+    let mut checked = Vec::new();
     for class in classes {
         let result = match class_not_served(&storage_classes, &class, &provisioner_name).await? {
             Some(why) => Err(why),
             None => check_class(&claims, &class).await?,
         };
-        all_ok &= result.is_ok();
-        println!("class {class}: {}", result.err().unwrap_or_else(|| "ok".to_owned()));
+        checked.push(Checked {
+            class,
+            problem: result.err(),
+        });
     }
-    Ok(all_ok)
+    Ok(Report {
+        usable: checked.iter().all(|checked| checked.problem.is_none()),
+        problem: None,
+        classes: checked,
+    })
 }
 
 /// Returns the reason if Bindery does not serve a class. If the user may not read the class, the dry run decides.

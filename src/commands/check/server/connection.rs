@@ -36,19 +36,18 @@ impl Versions {
     }
 }
 
-/// Checks the connection. Returns `None` if the server's name has no address.
+/// Checks the connection. Returns `None` if the server's name has no address, or if no address accepts a connection.
 pub async fn check(share: &Share, options: &NfsOptions, timeout: Duration, lines: &mut Vec<Line>) -> Option<Versions> {
     let probe = Probe::new(share, options.clone());
     let addresses = step(lines, Step::Name, probe.addresses(deadline(timeout)), |addresses| {
         (Finding::Ok, list(addresses.iter().map(IpAddr::to_string)))
     });
     let addresses = addresses.await?;
-    let connected = connect(&probe, &addresses, timeout, lines).await;
-    // The address that answers; else any, so that each version has its reason.
-    let address = connected.map_or(addresses[0], |connected| connected.server.ip());
-    let versions = versions(&probe, address, share.version(), timeout, lines).await;
+    // Without a connection, each version would have the same reason.
+    let connected = connect(&probe, &addresses, timeout, lines).await?;
+    let versions = versions(&probe, connected.server.ip(), share.version(), timeout, lines).await;
     Some(Versions {
-        privileged: connected.is_some_and(|connected| connected.privileged),
+        privileged: connected.privileged,
         ..versions
     })
 }
