@@ -105,6 +105,15 @@ async fn a_browser_shows_what_is_stored_and_what_waits() {
     works_by_the_keyboard(&browser, name, &archive).await;
     reads_again_and_draws_only_texts(&browser, &scene).await;
 
+    // Nobody can get an archive that was restored, and a use that was measured has its age.
+    let changed = "const row = view.archives.rows[0]; row.phase = 'Restored'; \
+                   row.used = {bytes: 1536, isIncomplete: true, measured: '3d'}; draw(); \
+                   return [document.querySelectorAll('button[aria-label^=Restore]').length, \
+                   document.getElementById('archives').innerText.replace(/\\s+/g, ' ')]";
+    let shown = browser.run(changed).await;
+    assert_eq!(shown[0], 0);
+    assert!(shown[1].as_str().unwrap().contains("1.5 KiB+ 3d ago"), "{shown}");
+
     // Nothing is wider than a narrow window, and colors follow the system.
     let color = "return getComputedStyle(document.body).backgroundColor";
     let light = browser.run(color).await;

@@ -186,3 +186,29 @@ fn a_server_that_no_class_names_is_shown_if_bindery_has_recorded_its_share() {
     );
     assert_eq!(shown["shares"]["rows"][0]["why"], "its server has not answered for 5m");
 }
+
+#[test]
+fn an_archive_shows_its_size_and_its_use_with_the_age_of_the_measurement() {
+    let mut all = objects(Vec::new());
+    let archive = |annotations: Value| {
+        from(json!({
+            "apiVersion": "bindery.dev/v1alpha1", "kind": "Archive",
+            "metadata": {"name": "data-1", "namespace": "team-a", "annotations": annotations},
+            "spec": {
+                "claimName": "data", "server": "nas1", "share": "/export", "nfsVersion": "4", "directory": "d",
+                "directoryId": "1.1:2", "capacity": "1Gi", "archivedAt": "2026-11-29T00:00:00Z", "provisioner": "p",
+                "instance": "i",
+            },
+        }))
+    };
+    let usage = json!({"bytes": 4096, "files": 3, "unread": 1, "measuredAt": "2026-11-30T09:00:00Z"}).to_string();
+    all.archives = Ok(vec![archive(json!({"bindery.dev/usage": usage})), archive(json!({}))]);
+    let shown = serde_json::to_value(of(&all, NOW.parse().unwrap()).archives).unwrap();
+    let row = &shown["rows"][0];
+    assert_eq!(
+        row["used"],
+        json!({"bytes": 4096, "isIncomplete": true, "measured": "3h"})
+    );
+    assert_eq!((&row["size"], &row["bytes"]), (&json!("1Gi"), &json!(1 << 30)));
+    assert_eq!(shown["rows"][1]["used"], Value::Null);
+}
