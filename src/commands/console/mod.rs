@@ -3,6 +3,7 @@
 //! [`read`] reads the objects, [`view`] makes of them what the page shows, [`guard`] refuses requests of others, and
 //! `page.html` is the page. Nothing is written to the cluster.
 
+mod facts;
 mod guard;
 mod objects;
 mod read;

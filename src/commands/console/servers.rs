@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 
+use super::facts::{Facts, phase, time_of};
 use super::rows::{Problem, Server};
-use super::view::{Facts, phase, time_of};
 use crate::commands::age;
 use crate::model::names::reason;
 use crate::storage::Fault;

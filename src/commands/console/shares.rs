@@ -1,14 +1,9 @@
 //! The shares, and how full they are.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
 
-use super::objects::Objects;
-use super::view::Facts;
+use super::facts::Facts;
 use crate::commands::age;
-use crate::model::names::SHARES_KEY;
 use crate::model::share_space::ShareSpace;
 
 /// A share of the page.
@@ -54,39 +49,4 @@ pub(super) fn of(facts: &Facts<'_>) -> Vec<Share> {
         }
     };
     facts.all_shares().into_iter().map(row).collect()
-}
-
-/// Returns what Bindery has recorded about shares, by server and path.
-pub(super) fn recorded(objects: &Objects) -> BTreeMap<(String, String), ShareSpace> {
-    let map = objects.shares.as_ref().ok().and_then(Option::as_ref);
-    map.map(measured).unwrap_or_default()
-}
-
-/// Reads what Bindery has measured from its `ConfigMap`: nothing if that is not valid.
-fn measured(map: &ConfigMap) -> BTreeMap<(String, String), ShareSpace> {
-    let text = map.data.as_ref().and_then(|data| data.get(SHARES_KEY));
-    let shares: Option<Vec<ShareSpace>> = text.and_then(|text| serde_json::from_str(text).ok());
-    let named = |share: ShareSpace| ((share.server.clone(), share.share.clone()), share);
-    shares.into_iter().flatten().map(named).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn measured_in(text: &str) -> usize {
-        measured(&serde_json::from_value(json!({"data": {SHARES_KEY: text}})).unwrap()).len()
-    }
-
-    #[test]
-    fn what_is_not_valid_is_not_measured() {
-        let share =
-            r#"[{"server": "nas1", "share": "/a", "size": 10, "available": 4, "measuredAt": "2026-11-30T00:00:00Z"}]"#;
-        assert_eq!(measured_in(share), 1);
-        for text in ["no JSON", "null", "[3]", "[]"] {
-            assert_eq!(measured_in(text), 0, "{text}");
-        }
-    }
 }

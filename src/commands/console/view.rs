@@ -1,22 +1,17 @@
 //! Makes of the objects what the page shows. Pure: the page only prints it.
 
-use std::collections::{BTreeMap, HashMap};
-
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use super::facts::{Facts, class_name, phase};
 use super::objects::{Objects, Readable};
 use super::rows::{ArchiveRow, ClaimRow, Section, Server, Used, Waiting, archive_rows};
 use super::{servers, shares};
 use crate::commands::age;
-use crate::model::names::CONTROLLER;
-use crate::model::names::annotation::{BETA_CLASS, STORAGE_PROVISIONER};
+use crate::model::names::annotation::STORAGE_PROVISIONER;
 use crate::model::quantity;
-use crate::model::share_space::ShareSpace;
-use crate::model::volume::Volume;
 
 /// All that the page shows.
 #[derive(Debug, Serialize)]
@@ -68,67 +63,11 @@ fn notes(objects: &Objects) -> Vec<String> {
     notes
 }
 
-/// The objects by their names.
-pub(super) struct Facts<'a> {
-    pub(super) objects: &'a Objects,
-    pub(super) now: Timestamp,
-    pub(super) volumes: BTreeMap<String, Volume>,
-    /// What Bindery has recorded about the shares, by server and path.
-    pub(super) recorded: BTreeMap<(String, String), ShareSpace>,
-    /// The newest Event about each object, by its uid.
-    events: HashMap<&'a str, &'a Event>,
-    /// The newest Event of Bindery about each object, by its uid, if that is a warning. A later Event says that the object
-    /// needs nothing any more.
-    pub(super) warnings: HashMap<&'a str, &'a Event>,
-}
-
-impl<'a> Facts<'a> {
-    fn new(objects: &'a Objects, now: Timestamp) -> Self {
-        let volumes = objects.volumes.iter().flatten().map(Volume::read);
-        let of_bindery = |volume: &Volume| {
-            volume
-                .maker
-                .as_ref()
-                .is_some_and(|maker| maker.provisioner == objects.provisioner)
-        };
-        let (mut events, mut warnings) = (HashMap::new(), HashMap::new());
-        for event in objects.events.iter().flatten() {
-            let Some(uid) = event.regarding.as_ref().and_then(|about| about.uid.as_deref()) else {
-                continue;
-            };
-            keep_newest(&mut events, uid, event);
-            if event.reporting_controller.as_deref() == Some(CONTROLLER) {
-                keep_newest(&mut warnings, uid, event);
-            }
-        }
-        warnings.retain(|_, event| event.type_.as_deref() == Some("Warning"));
-        Self {
-            objects,
-            now,
-            volumes: volumes
-                .filter(of_bindery)
-                .map(|volume| (volume.name.clone(), volume))
-                .collect(),
-            recorded: shares::recorded(objects),
-            events,
-            warnings,
-        }
-    }
-
+impl Facts<'_> {
     /// Whether Bindery serves a claim: it says so, or its class does.
     fn is_of_bindery(&self, claim: &PersistentVolumeClaim) -> bool {
         let given = claim.annotations().get(STORAGE_PROVISIONER);
         given == Some(&self.objects.provisioner) || self.class(claim).is_some()
-    }
-
-    /// Returns the class of a claim, if it is one of Bindery's.
-    pub(super) fn class(
-        &self,
-        claim: &PersistentVolumeClaim,
-    ) -> Option<&'a k8s_openapi::api::storage::v1::StorageClass> {
-        let name = class_name(claim);
-        let mut classes = self.objects.classes.iter().flatten();
-        classes.find(|class| class.name_any() == name && class.provisioner == self.objects.provisioner)
     }
 
     fn waiting(&self, claims: &[&PersistentVolumeClaim]) -> Vec<Waiting> {
@@ -154,39 +93,6 @@ impl<'a> Facts<'a> {
             .or_else(|| self.events.get(uid.as_str()));
         let said = event.and_then(|event| event.note.clone());
         said.unwrap_or_else(|| "No Event says why.".to_owned())
-    }
-
-    /// Returns all shares that an object names or that Bindery has recorded, as server and path, and how many volumes each
-    /// has.
-    pub(super) fn all_shares(&self) -> BTreeMap<(String, String), usize> {
-        let mut shares: BTreeMap<_, _> = self.recorded.keys().map(|share| (share.clone(), 0)).collect();
-        for class in self.objects.classes.iter().flatten() {
-            let parameters = class.parameters.iter().flatten();
-            let find = |key: &str| {
-                parameters
-                    .clone()
-                    .find(|(name, _)| *name == key)
-                    .map(|(_, value)| value.clone())
-            };
-            if let (true, Some(share)) = (
-                class.provisioner == self.objects.provisioner,
-                find("server").zip(find("share")),
-            ) {
-                shares.entry(share).or_insert(0);
-            }
-        }
-        for archive in self.objects.archives.iter().flatten() {
-            shares
-                .entry((archive.spec.server.clone(), archive.spec.share.clone()))
-                .or_insert(0);
-        }
-        for volume in self.volumes.values() {
-            if let Ok(record) = &volume.record {
-                let share = (record.share.server().to_owned(), record.share.path().to_owned());
-                *shares.entry(share).or_insert(0) += 1;
-            }
-        }
-        shares
     }
 
     fn volumes(&self, claims: &[&PersistentVolumeClaim]) -> Vec<ClaimRow> {
@@ -226,34 +132,6 @@ impl<'a> Facts<'a> {
         let created = claim.creation_timestamp();
         created.map(|time| age::since(time.0, self.now)).unwrap_or_default()
     }
-}
-
-fn keep_newest<'a>(events: &mut HashMap<&'a str, &'a Event>, uid: &'a str, event: &'a Event) {
-    let known = events.entry(uid).or_insert(event);
-    if time_of(event) > time_of(known) {
-        *known = event;
-    }
-}
-
-/// Returns when an Event was last observed.
-pub(super) fn time_of(event: &Event) -> Timestamp {
-    let series = event.series.as_ref().map(|series| series.last_observed_time.0);
-    let single = event.event_time.as_ref().map(|time| time.0);
-    // What older clients wrote.
-    let old = event.deprecated_last_timestamp.as_ref().map(|time| time.0);
-    series.or(single).or(old).unwrap_or_default()
-}
-
-fn class_name(claim: &PersistentVolumeClaim) -> String {
-    let written = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
-    written
-        .or_else(|| claim.annotations().get(BETA_CLASS).cloned())
-        .unwrap_or_default()
-}
-
-pub(super) fn phase(claim: &PersistentVolumeClaim) -> &str {
-    let status = claim.status.as_ref().and_then(|status| status.phase.as_deref());
-    status.unwrap_or("Pending")
 }
 
 fn status(claim: &PersistentVolumeClaim) -> String {

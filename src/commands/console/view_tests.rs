@@ -1,5 +1,6 @@
 //! What the page shows of objects.
 
+use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
 
 use super::*;
