@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Cluster;
 use super::patch::{is_conflict, is_not_found};
 use crate::model::archive::{Archive, ArchiveRestoration, ArchiveStatus};
+use crate::model::directory::Directory;
 use crate::model::names::{self, is_label_value, is_object_name};
 use crate::model::volume::Volume;
 
@@ -66,7 +67,7 @@ impl Cluster {
     pub async fn mark_restoring(
         &self,
         (namespace, name): (&str, &str),
-        key: &str,
+        (key, place): (&str, &Directory),
         restore: &ArchiveRestoration,
     ) -> kube::Result<Marked> {
         let archives: Api<Archive> = Api::namespaced(self.client.clone(), namespace);
@@ -81,7 +82,7 @@ impl Cluster {
             if archive.metadata.deletion_timestamp.is_some() {
                 return Ok(Marked::Deleting);
             }
-            let status = ArchiveStatus::of_restore(&archive, restore.clone(), false, Timestamp::now());
+            let status = ArchiveStatus::of_restore(&archive, restore.clone(), false, Timestamp::now()).at(place);
             if archive.status.as_ref() == Some(&status) {
                 return Ok(Marked::Done);
             }

@@ -114,7 +114,7 @@ async fn delete_while_fenced(
 }
 
 /// Tests that the object is not being deleted.
-fn not_deleting() -> PatchOperation {
+pub fn not_deleting() -> PatchOperation {
     test("/metadata/deletionTimestamp", Value::Null)
 }
 

@@ -323,6 +323,16 @@ fn a_volume_of_an_archive_is_fenced_until_its_own_claim_exists() {
         Plan::Wait,
         "catch-up uses it"
     );
+    let another = |claim: &mut Claim| (claim.volume_name, claim.data_source) = (None, DataSource::Empty);
+    assert_eq!(planned(another), Plan::Orphan, "it may wait for ever");
+    let invalid = volume(|volume| {
+        volume.clone_from(&fenced);
+        volume.record = Err("what is wrong".to_owned());
+    });
+    assert_eq!(
+        plan(&invalid, ClaimState::Exists(&claim(|_| ())), &installation()),
+        Plan::InvalidRecord("what is wrong".to_owned())
+    );
     let of_another_class = |claim: &mut Claim| (claim.volume_name, claim.class) = (None, None);
     assert_eq!(planned(of_another_class), Plan::Orphan);
     assert_eq!(plan(&fenced, ClaimState::Gone, &installation()), Plan::Orphan);

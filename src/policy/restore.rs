@@ -202,13 +202,15 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
             ArchivePhase::Available | ArchivePhase::Restoring => {}
         }
     }
-    if let Some(other) = same_archive(archive, &facts.same).filter(|_| !is_its_own) {
+    // The user may not know the names of other namespaces.
+    if !is_its_own && same_archive(archive, &facts.same).is_some() {
         return Err(format!(
-            "Archive {} and Archive {} name the same directory of share {}, so it is not known whose data it is; an \
-             administrator must delete the wrong one, which removes no data while there are two",
-            object(archive),
-            object(other),
-            record.share
+            "Archive {name} and another Archive name the same directory of share {}, so it is not known whose data it is; an \
+             administrator must delete the wrong one, which removes no data while there are two: kubectl get archives -A -l \
+             {}={}",
+            record.share,
+            names::ARCHIVE_KEY,
+            archive.spec.key().unwrap_or_default()
         ));
     }
     // A claim that exists may have waited for its server. While it waits, its archive is not removed.
@@ -217,8 +219,8 @@ fn check(request: &Request<'_>, facts: &RestoreFacts, archive: &Archive) -> Resu
     if has_expired && !is_its_own && !has_waited && !is_kept(archive.keep_until(), facts.now) {
         let until = record.expires().map(|until| until.to_string()).unwrap_or_default();
         return Err(format!(
-            "Archive {name} expired at {until}, and its data is removed soon, if it is still there; to get it, somebody who \
-             may change Archives keeps it first: kubectl annotate archive {name} -n {} --overwrite \
+            "Archive {name} expired at {until}, and its data is removed soon, if it is still there; to get it, keep it \
+             first, which needs the right to change Archives: kubectl annotate archive {name} -n {} --overwrite \
              bindery.dev/keep-until=forever",
             archive.namespace().unwrap_or_default()
         ));
@@ -252,10 +254,6 @@ fn same_archive<'a>(archive: &Archive, all: &'a [Archive]) -> Option<&'a Archive
             && other.metadata.deletion_timestamp.is_none()
             && matches!(phase(other), ArchivePhase::Available | ArchivePhase::Restoring)
     })
-}
-
-fn object(archive: &Archive) -> String {
-    format!("{}/{}", archive.namespace().unwrap_or_default(), archive.name_any())
 }
 
 fn size(archive: &Archive) -> Option<Bytes> {

@@ -216,7 +216,7 @@ fn an_archive_that_cannot_be_given_to_the_claim_is_refused() {
         (
             until("2026-11-28T17:59:59Z"),
             "Archive a expired at 2026-11-28T17:59:59Z, and its data is removed soon, if it is still there; to get it, \
-             somebody who may change Archives keeps it first: kubectl annotate archive a -n team-a --overwrite \
+             keep it first, which needs the right to change Archives: kubectl annotate archive a -n team-a --overwrite \
              bindery.dev/keep-until=forever",
         ),
         (
@@ -388,8 +388,9 @@ fn an_archive_that_two_objects_name_is_not_restored() {
     facts(&mut world).same.push(other(&json!({})));
     assert_eq!(
         denied(&world),
-        "Archive team-a/a and Archive team-b/b name the same directory of share nas1:/export, so it is not known whose \
-         data it is; an administrator must delete the wrong one, which removes no data while there are two. There are no \
+        "Archive a and another Archive name the same directory of share nas1:/export, so it is not known whose data it is; an \
+         administrator must delete the wrong one, which removes no data while there are two: kubectl get archives -A -l \
+         bindery.dev/archive-key=20261101T163115Z-d697d79f1e-47dc9644a1. There are no \
          other archives in namespace team-a"
     );
     // The claim has it already.

@@ -199,6 +199,13 @@ impl Provisioner {
             let origin = volume.record.as_ref().map_or(Origin::Adopted, |record| record.origin);
             let mut fields = new.overwrite(origin, &self.installation);
             fields["metadata"]["annotations"][volume_annotation::SHARE_ID] = json!(share_id.to_string());
+            // The earlier call may have moved the archive, which may have had another name on the server than its object says.
+            let earlier = volume.record.as_ref().ok().and_then(|record| record.restored.as_ref());
+            if let (Some(earlier), Some(archive)) = (earlier, &new.restored)
+                && earlier.identity == archive.identity
+            {
+                fields["metadata"]["annotations"][volume_annotation::ARCHIVE] = json!(earlier.archive.to_string());
+            }
             fields["metadata"]["annotations"][volume_annotation::TOUCHED] = json!(jiff::Timestamp::now().to_string());
             let volumes = self.volumes();
             let merge = patch::merge(&volumes, &volume, fields);

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{Deadlines, Error, Provisioner, Undo, Written, mode_warning};
 use crate::cluster::api_error::Kind;
 use crate::cluster::archives::Marked;
+use crate::cluster::patch;
 use crate::failpoints::{self, Point};
 use crate::model::archive::ArchiveRestoration;
 use crate::model::attributes::Attributes;
@@ -19,6 +20,7 @@ use crate::model::choices::{RestoreAttributes, SizeLimit};
 use crate::model::directory::{Directory, Share};
 use crate::model::identity::Identity;
 use crate::model::location::Location;
+use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin, Record, Restored, Volume};
 use crate::policy::restore::use_existing;
@@ -247,7 +249,10 @@ impl Provisioner {
     pub async fn restore(&self, to: &RestoreTo<'_>, mark: Mark, deadline: Instant) -> Result<Option<u32>, Error> {
         let archive = to.archive;
         if let Place::Archive(from) = self.metrics.wait("nfs", self.find(to, deadline)).await? {
-            self.mark_restoring(to, mark, deadline).await?;
+            self.mark_restoring(to, &from, mark, deadline).await?;
+            if from != archive.archive {
+                self.record_place(to, &from, deadline).await?;
+            }
             failpoints::point(Point::RestoreMarked);
             let moved = self.metrics.wait("nfs", self.move_archive(to, &from, deadline)).await;
             failpoints::point(Point::RestoreMoved);
@@ -319,7 +324,28 @@ impl Provisioner {
         }
     }
 
-    async fn mark_restoring(&self, to: &RestoreTo<'_>, mark: Mark, deadline: Instant) -> Result<(), Error> {
+    /// Records on the volume that the archive has another name now, for example another expiry. If no claim gets the directory,
+    /// it gets that name again.
+    async fn record_place(&self, to: &RestoreTo<'_>, from: &Directory, deadline: Instant) -> Result<(), Error> {
+        let volumes = self.volumes();
+        let recorded = to.archive.archive.to_string();
+        let operations = vec![
+            patch::test_annotation(volume_annotation::ARCHIVE_ID, to.archive.identity.to_string()),
+            patch::test_annotation(volume_annotation::ARCHIVE, recorded),
+            patch::set_annotation(volume_annotation::ARCHIVE, &from.to_string()),
+        ];
+        let write = async { patch::apply(&volumes, to.volume, operations).await.map(drop) };
+        let purpose = format!("write the name of the archive to PersistentVolume {}", to.volume);
+        self.api_call(purpose, deadline, write).await
+    }
+
+    async fn mark_restoring(
+        &self,
+        to: &RestoreTo<'_>,
+        from: &Directory,
+        mark: Mark,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let archive = to.archive;
         let restoration = ArchiveRestoration {
             claim_name: to.claim.to_owned(),
@@ -328,7 +354,7 @@ impl Provisioner {
         };
         let key = archive.key(&self.installation.instance).unwrap_or_default();
         let object = (&*archive.namespace, &*archive.name);
-        let write = self.cluster.mark_restoring(object, key, &restoration);
+        let write = self.cluster.mark_restoring(object, (key, from), &restoration);
         let purpose = format!("write the status of Archive {}", archive.name);
         match (self.api_call(purpose, deadline, write).await?, mark) {
             (Marked::Done, _) | (_, Mark::IfPossible) => Ok(()),

@@ -192,6 +192,28 @@ async fn an_archive_that_was_renamed_while_its_restore_was_interrupted_is_not_mi
     bindery.unregister().await;
 }
 
+/// The object of the archive follows the share only in the next round.
+#[tokio::test]
+async fn an_archive_that_was_renamed_on_the_share_keeps_that_name_if_no_claim_gets_it() {
+    let bindery = Bindery::start(&["--orphan-grace=1s"]).await;
+    let scene = Scene::of(&bindery.provisioner).await;
+    let archive = archived(&scene, "data").await;
+    scene.set_quota("persistentvolumeclaims", "0").await;
+    let renamed = rename_on_share(&archive);
+    for _ in 0..2 {
+        scene.refused(claim_of(&scene, "again", &archive.name_any())).await;
+    }
+    let [volume] = &scene.own_volumes().await[..] else {
+        panic!("one volume")
+    };
+    scene.until_gone(volume).await;
+    let text = std::fs::read_to_string(Bed::get().export.join(&renamed).join("precious"));
+    assert_eq!(text.unwrap(), "data");
+    let now = until_phase(&scene, &archive, ArchivePhase::Available).await;
+    assert_eq!(place(&now), renamed);
+    bindery.unregister().await;
+}
+
 #[tokio::test]
 async fn an_archive_that_expires_while_its_restore_is_interrupted_is_given_to_the_claim() {
     let (mut bindery, scene) = start().await;

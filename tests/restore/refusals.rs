@@ -193,7 +193,7 @@ async fn an_archive_that_has_expired_or_is_being_deleted_is_refused() {
         message,
         format!(
             "{DENIED}Archive {name} expired at 2026-01-01T00:00:00Z, and its data is removed soon, if it is still there; to get \
-             it, somebody who may change Archives keeps it first: kubectl annotate archive {name} -n {namespace} --overwrite \
+             it, keep it first, which needs the right to change Archives: kubectl annotate archive {name} -n {namespace} --overwrite \
              bindery.dev/keep-until=forever. There are no other archives in namespace {namespace}",
             namespace = scene.name
         )

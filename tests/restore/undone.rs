@@ -297,17 +297,16 @@ async fn an_archive_that_two_objects_name_is_given_to_no_claim() {
     let other = Scene::of(&bindery.provisioner).await;
     let to = json!({"spec": {"claimNamespace": other.name, "namespaceUid": other.namespace_uid().await}});
     let copy = scene.forge(&other.name, &archive, to).await.unwrap();
-    for (scene, this, that) in [(&scene, &archive, &copy), (&other, &copy, &archive)] {
+    for (scene, this) in [(&scene, &archive), (&other, &copy)] {
         let message = scene.refused(claim_of(scene, "again", &this.name_any())).await;
         let expected = format!(
-            "Archive {}/{} and Archive {}/{} name the same directory of share {}:{}, so it is not known whose data it is; an \
-             administrator must delete the wrong one, which removes no data while there are two",
-            this.namespace().unwrap(),
+            "Archive {} and another Archive name the same directory of share {}:{}, so it is not known whose data it is; an \
+             administrator must delete the wrong one, which removes no data while there are two: kubectl get archives -A -l \
+             bindery.dev/archive-key={}",
             this.name_any(),
-            that.namespace().unwrap(),
-            that.name_any(),
             Bed::get().server,
-            Bed::get().share
+            Bed::get().share,
+            archive.spec.key().unwrap()
         );
         assert!(message.contains(&expected), "{message}");
         assert!(scene.own_volumes().await.is_empty());

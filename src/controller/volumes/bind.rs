@@ -109,6 +109,8 @@ pub async fn bind(step: Step<'_>, claim: &Claim) -> Result<(), Error> {
         test_annotation(volume_annotation::ATTEMPT, volume.attempt.clone()),
     ];
     if uid_is_missing || volume.is_fenced() {
+        // Another call may have decided that the claim does not get the volume.
+        operations.push(patch::not_deleting());
         operations.push(test("/spec/claimRef/uid", json!(volume.claim_uid())));
         operations.push(set("/spec/claimRef/uid", json!(claim.uid)));
     }

@@ -47,6 +47,16 @@ impl ArchiveStatus {
             conditions: vec![condition],
         }
     }
+
+    /// The same of an archive that has this path, because its name was changed on the server.
+    #[must_use]
+    pub fn at(self, place: &Directory) -> Self {
+        Self {
+            directory: place.to_string(),
+            expires_at: place.archive_times().and_then(|(_, until)| until).map(Time),
+            ..self
+        }
+    }
 }
 
 impl Archive {
