@@ -195,7 +195,7 @@ async fn an_archive_that_was_renamed_while_its_restore_was_interrupted_is_not_mi
 /// The object of the archive follows the share only in the next round.
 #[tokio::test]
 async fn an_archive_that_was_renamed_on_the_share_keeps_that_name_if_no_claim_gets_it() {
-    let bindery = Bindery::start(&["--orphan-grace=1s"]).await;
+    let bindery = Bindery::start(&["--orphan-grace=5s"]).await;
     let scene = Scene::of(&bindery.provisioner).await;
     let archive = archived(&scene, "data").await;
     scene.set_quota("persistentvolumeclaims", "0").await;

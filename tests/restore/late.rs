@@ -43,7 +43,7 @@ async fn a_rename_after_the_volume_is_gone(
     let flags = [
         &*nfs_server,
         "--deadline=2s",
-        "--orphan-grace=4s",
+        "--orphan-grace=10s",
         "--retention-interval=300ms",
     ];
     let bindery = Bindery::start(&flags).await;
@@ -127,7 +127,7 @@ async fn a_late_put_back(end: impl AsyncFnOnce(&mut Bindery)) {
     let server = Ganesha::start_with_usual_lease();
     let relay = Relay::to(&server);
     let nfs_server = format!("--nfs-server={}", relay.address());
-    let mut first = Bindery::start(&[&nfs_server, "--orphan-grace=4s", "--retention-interval=300ms"]).await;
+    let mut first = Bindery::start(&[&nfs_server, "--orphan-grace=10s", "--retention-interval=300ms"]).await;
     let parameters = json!({"subDir": "${pvc.metadata.namespace}-${pvc.metadata.name}"});
     let scene = Scene::of_with(&first.provisioner, json!({"parameters": parameters})).await;
     let leader = first.until_led().await;
