@@ -8,7 +8,6 @@ use super::objects::Readable;
 use crate::commands::archives::{print, read};
 use crate::commands::{age, serialize};
 use crate::model::archive::Archive;
-use crate::model::names::volume_annotation;
 use crate::model::quantity;
 use crate::model::usage::Usage;
 use crate::policy::restore_claim::{Wishes, restore_claim};
@@ -129,16 +128,13 @@ pub(super) fn archive_rows(mut archives: Vec<Archive>, now: Timestamp) -> Vec<Ar
             Err(why) => (None, Some(why)),
         };
         let size = spec.capacity.clone().unwrap_or_default();
-        let usage = archive.annotations().get(volume_annotation::USAGE);
         ArchiveRow {
             namespace: archive.namespace().unwrap_or_default(),
             name: archive.name_any(),
             claim: print::claim(archive),
             bytes: quantity::bytes(&size).and_then(|bytes| bytes.try_into().ok()),
             size,
-            used: usage
-                .and_then(|usage| usage.parse().ok())
-                .map(|usage| Used::new(usage, now)),
+            used: print::usage(archive).map(|usage| Used::new(usage, now)),
             archived: age::since(spec.archived_at.0, now),
             expires: print::expires(archive, now),
             phase: print::phase(archive),

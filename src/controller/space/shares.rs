@@ -67,6 +67,8 @@ async fn measure_all(leader: &Leader) -> Vec<ShareSpace> {
             .iter()
             .filter_map(|share| leader.ctx.outages.since(share))
             .min();
+        // It may answer in one version, and not in another.
+        let down = down.filter(|_| space.is_none());
         ShareSpace::new(server, path, space, Timestamp::now()).with_outage(down)
     });
     measured.buffered(PARALLEL).collect().await
