@@ -53,7 +53,7 @@ pub struct Cluster {
     pub namespaces: Watch<PartialObjectMeta<Namespace>>,
     /// All volumes.
     pub volumes: Watch<CachedVolume>,
-    /// All claims that are not bound, or that request more storage than they have.
+    /// All claims that are not bound, that request more storage than they have, or that csi-resizer has expanded (0.4 kB each).
     pub claims: Watch<CachedClaim>,
 }
 
