@@ -12,7 +12,7 @@ use crate::commands::age::since;
 use crate::commands::bytes::{AT_LEAST, UNKNOWN, known, short, used};
 use crate::commands::table::{fitted, terminal_width};
 
-/// What is shown for a share without numbers.
+/// What is shown for a share whose server does not answer.
 const NO_ANSWER: &str = "no answer";
 /// The title of the shares, which have no namespace.
 const SHARES: &str = "shares";
@@ -169,7 +169,8 @@ fn shares(items: &[ShareItem], wide: bool, now: Timestamp) -> Vec<Vec<String>> {
             percent(share.used(), share.size),
             match share.size {
                 Some(_) => age(share.measured_at.parse().ok(), now),
-                None => NO_ANSWER.to_owned(),
+                None if share.down_since.is_some() => NO_ANSWER.to_owned(),
+                None => UNKNOWN.to_owned(),
             },
         ];
         if wide {
@@ -268,13 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn a_share_whose_server_does_not_answer_has_no_numbers() {
+    fn a_share_whose_server_does_not_answer_or_does_not_tell_has_no_numbers() {
         let share = ShareItem::new("nas1".to_owned(), "/export".to_owned(), None, now());
-        let lines = shares(&[share], false, now());
+        let lines = shares(&[share.clone().with_outage(Some(now())), share], false, now());
         assert_eq!(
             fitted(&lines, None),
             "SERVER  SHARE    SIZE  USED  AVAILABLE  USE%  MEASURED\n\
-             nas1    /export  -     -     -          -     no answer\n"
+             nas1    /export  -     -     -          -     no answer\n\
+             nas1    /export  -     -     -          -     -\n"
         );
     }
 
