@@ -24,11 +24,11 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::Instant;
 
-pub use self::archive_place::places_with_key;
+pub use self::archive_place::{RestoreTo, places_with_key};
 pub use self::deadline::Deadlines;
 pub use self::error::Error;
 pub use self::provisioner::Provisioner;
-pub use self::restore::{Mark, RestoreTo};
+pub use self::restore::Mark;
 pub use self::space::limit_of;
 use self::undo::Undo;
 use crate::cluster::api_error::{ApiFault, Kind};

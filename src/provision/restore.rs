@@ -1,14 +1,14 @@
 //! Gives the directory of an archive to a volume.
 //!
 //! Order of effects: (1) look up the claim and the directory; (2) create the volume, which records the archive, and is fenced
-//! until the controller has compared it with its claim; (3) write
-//! into the object of the archive that it is being restored; (4) rename the directory, if it has the recorded identity; (5)
-//! set its mode and owner, if the class says so. The name of the volume follows from the archive, so the API server refuses
-//! a second one. After a crash at any point, the volume says what was to be done: the controller completes that when the
-//! claim exists, and else renames the directory back to its archive.
+//! until the controller has compared it with its claim; (3) write into the object of the archive that it is being restored;
+//! (4) rename the directory, if it has the recorded identity; (5) set its mode and owner, if the class says so. The name of the
+//! volume follows from the archive, so the API server refuses a second one. After a crash at any point, the volume says what
+//! was to be done: the controller completes that when the claim exists, and else renames the directory back to its archive.
 
 use tokio::time::Instant;
 
+use super::archive_place::{Place, RestoreTo};
 use super::{Deadlines, Error, Provisioner, Undo, Written, mode_warning};
 use crate::cluster::api_error::Kind;
 use crate::cluster::archives::Marked;
@@ -17,14 +17,14 @@ use crate::failpoints::{self, Point};
 use crate::model::archive::ArchiveRestoration;
 use crate::model::attributes::Attributes;
 use crate::model::choices::{RestoreAttributes, SizeLimit};
-use crate::model::directory::{Directory, Share};
+use crate::model::directory::Directory;
 use crate::model::identity::Identity;
 use crate::model::location::Location;
 use crate::model::names::volume_annotation;
 use crate::model::share_id::ShareId;
 use crate::model::volume::{NewVolume, Origin, Record, Restored, Volume};
 use crate::policy::restore::use_existing;
-use crate::storage::{Existing, Found, Moved};
+use crate::storage::{Existing, Moved};
 
 /// The attributes of new directories above the directory.
 const PARENT: Attributes = Attributes {
@@ -33,23 +33,6 @@ const PARENT: Attributes = Attributes {
     gid: None,
 };
 
-/// The volume that gets the directory of an archive.
-#[derive(Clone, Copy, Debug)]
-pub struct RestoreTo<'a> {
-    /// The name of the volume.
-    pub volume: &'a str,
-    /// The name of its claim.
-    pub claim: &'a str,
-    /// Its share.
-    pub share: &'a Share,
-    /// Its path below the share.
-    pub directory: &'a Directory,
-    /// The attributes of its class.
-    pub attributes: Attributes,
-    /// The archive.
-    pub archive: &'a Restored,
-}
-
 /// What happens if the object of the archive does not exist, or is being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -57,44 +40,6 @@ pub enum Mark {
     Required,
     /// The archive is restored: the volume was recorded before.
     IfPossible,
-}
-
-/// Where the directory is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    /// It is the archive, at this path.
-    Archive(Directory),
-    /// It is at the path of the volume: an earlier call has moved it.
-    Volume,
-}
-
-impl<'a> RestoreTo<'a> {
-    fn of_new(new: &'a NewVolume, archive: &'a Restored) -> Self {
-        Self {
-            volume: &new.name,
-            claim: &new.claim.1,
-            share: &new.share,
-            directory: &new.directory,
-            attributes: new.attributes,
-            archive,
-        }
-    }
-
-    /// The same for an existing volume.
-    pub fn of_volume(volume: &'a Volume, record: &'a Record, archive: &'a Restored) -> Self {
-        Self {
-            volume: &volume.name,
-            claim: volume.claim.as_ref().map_or("", |claim| &claim.name),
-            share: &record.share,
-            directory: &record.directory,
-            attributes: record.attributes,
-            archive,
-        }
-    }
-
-    fn archive_shown(&self) -> String {
-        format!("directory {} of Archive {}", self.archive.archive, self.archive.name)
-    }
 }
 
 impl Provisioner {
@@ -188,24 +133,6 @@ impl Provisioner {
         read
     }
 
-    /// Returns the identity of the directory in the NFS version of the volume, in which other volumes are compared with it.
-    async fn identity_for_volume(
-        &self,
-        to: &RestoreTo<'_>,
-        place: &Place,
-        deadline: Instant,
-    ) -> Result<Option<Identity>, Error> {
-        if to.archive.version == to.share.version() {
-            return Ok(Some(to.archive.identity));
-        }
-        let place = match place {
-            Place::Archive(place) => place,
-            Place::Volume => to.directory,
-        };
-        let found = self.storage.look_up(to.share, place, deadline).await?;
-        Ok(found.map(|found| found.identity))
-    }
-
     /// Restores the archive after the volume was written. Returns the mode of the directory, if it was set.
     async fn restore_written(
         &self,
@@ -275,52 +202,6 @@ impl Provisioner {
                 "the {} was moved in the meantime",
                 to.archive_shown()
             ))),
-        }
-    }
-
-    /// Finds the directory. Fails if it is neither the archive nor at the path of the volume, or if that path is in use or on
-    /// another file system.
-    async fn find(&self, to: &RestoreTo<'_>, deadline: Instant) -> Result<Place, Error> {
-        let (archive, directory) = (to.archive, to.directory);
-        let share = archive.share(to.share);
-        let (at_archive, at_path, above) = tokio::try_join!(
-            self.storage.look_up(&share, &archive.archive, deadline),
-            self.storage.look_up(&share, directory, deadline),
-            self.storage.above(&share, directory, deadline),
-        )?;
-        let is_it = |found: &Found| found.identity == archive.identity;
-        let place = match (&at_archive, &at_path) {
-            (Some(found), _) if is_it(found) => Some(archive.archive.clone()),
-            (_, Some(_)) => None,
-            (_, None) => self.place_of_archive(to.share, archive, deadline).await?,
-        };
-        let refuse = |why: String| Err(Error::Archive(why));
-        let shown = to.archive_shown();
-        match (at_archive, at_path, place) {
-            (None, Some(found), _) if is_it(&found) => Ok(Place::Volume),
-            (_, Some(_), _) => refuse(format!(
-                "directory {} of share {share} already exists, so the {shown} cannot be moved there; give the claim another \
-                 name, or move that directory away",
-                directory.shown()
-            )),
-            (_, None, Some(place)) => {
-                if above.identity.fsid == archive.identity.fsid {
-                    return Ok(Place::Archive(place));
-                }
-                refuse(format!(
-                    "the {shown} cannot be moved to {} of share {share}, which is on another file system; choose a class \
-                     whose directories are on the file system of the archive",
-                    directory.shown()
-                ))
-            }
-            (Some(_), None, None) => refuse(format!(
-                "the {shown} is not the one that was archived: another directory has its name, or share {share} shows \
-                 another file system than before; an administrator must look at the server"
-            )),
-            (None, None, None) => refuse(format!(
-                "the {shown} is not on share {share}: it was moved or removed, or the server has not mounted its file \
-                 system; try again in a few minutes, or ask an administrator to look at the server"
-            )),
         }
     }
 
