@@ -63,6 +63,17 @@ pub async fn fence_and_delete(volumes: &Api<PersistentVolume>, name: &str, which
     delete_while_fenced(volumes, name, Some(fenced), None).await
 }
 
+/// Deletes a volume that no claim uses yet, whether it is fenced or not: a fence first keeps kube-controller-manager from binding
+/// it.
+pub async fn remove_unused(volumes: &Api<PersistentVolume>, volume: &Volume) -> kube::Result<()> {
+    if volume.is_fenced() {
+        let found = volumes.get_opt(&volume.name).await?;
+        delete_while_fenced(volumes, &volume.name, found, volume.attempt.as_deref()).await
+    } else {
+        fence_and_delete(volumes, &volume.name, test_uid(volume)).await
+    }
+}
+
 /// Sets the uid of the claim in a fenced volume, so that kube-controller-manager binds it.
 pub async fn assign(volumes: &Api<PersistentVolume>, name: &str, attempt: &str, claim_uid: &str) -> kube::Result<()> {
     let operations = vec![

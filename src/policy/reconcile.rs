@@ -6,10 +6,9 @@
 use super::decide;
 use super::other_installation::NotOurs;
 use crate::model::claim::Claim;
-use crate::model::data_source::DataSource;
 use crate::model::on_delete::OnDelete;
 use crate::model::reclaim::Reclaim;
-use crate::model::volume::{Installation, Phase, Record, Restored, Volume};
+use crate::model::volume::{Installation, Phase, Record, Volume};
 
 /// The state of the claim in a volume's `claimRef`.
 #[derive(Clone, Copy, Debug)]
@@ -153,17 +152,15 @@ fn plan_fenced(volume: &Volume, claim_state: ClaimState<'_>) -> Plan {
         // The controller gives the volume to a waiting claim only if the claim names the archive. Another one may wait for ever.
         (Ok(record), ClaimState::Exists(claim))
             if claim.volume_name.is_none()
-                && record.restored.as_ref().is_some_and(|archive| !names(claim, archive)) =>
+                && record
+                    .restored
+                    .as_ref()
+                    .is_some_and(|archive| !archive.is_for(&claim.data_source)) =>
         {
             Plan::Orphan
         }
         _ => plan_unused(volume, claim_state),
     }
-}
-
-/// Whether a claim gives the name for which this archive was chosen.
-fn names(claim: &Claim, archive: &Restored) -> bool {
-    matches!(&claim.data_source, DataSource::Archive(name) if *name == archive.named)
 }
 
 /// The step for a volume that no claim has had.

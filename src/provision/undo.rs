@@ -63,10 +63,10 @@ impl Provisioner {
         }
         let volumes = self.volumes();
         let delete = async {
-            match &volume.attempt {
-                Some(attempt) if volume.is_fenced() => patch::delete_if_fenced(&volumes, &volume.name, attempt).await,
-                _ if claim_ref.uid.is_some() => patch::delete(&volumes, volume).await,
-                _ => patch::fence_and_delete(&volumes, &volume.name, patch::test_uid(volume)).await,
+            if claim_ref.uid.is_some() && !volume.is_fenced() {
+                patch::delete(&volumes, volume).await
+            } else {
+                patch::remove_unused(&volumes, volume).await
             }
         };
         let purpose = format!("delete PersistentVolume {}", volume.name);

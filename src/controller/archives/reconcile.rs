@@ -120,7 +120,7 @@ async fn facts(ctx: &Context, archive: &Archive) -> Result<Facts, Error> {
         own_namespace_ends: false,
         // The uid tells whether the namespace of a claim is the same one.
         is_left_over: namespace.place == Place::Own && archives::is_left_over(deleted, namespace.created),
-        is_restored: archive.restored_since().is_some(),
+        is_restored: archive.is_restored(),
     };
     if deleted.is_some() {
         let definition = definition(ctx).await?;

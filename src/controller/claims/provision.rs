@@ -65,10 +65,7 @@ pub async fn provision_named(
     let existing = ctx.cluster.volume(volume).await?;
     match &existing {
         Some(existing) if !existing.is_unclaimed_for(&claim.namespace, name) => return Ok(Action::await_change()),
-        // The binder binds it, unless it is fenced.
-        Some(existing) if !existing.is_fenced() || existing.is_being_restored() => {
-            return Ok(Action::requeue(SHORT_PAUSE));
-        }
+        Some(existing) if existing.is_for_the_binder() => return Ok(Action::requeue(SHORT_PAUSE)),
         _ => {}
     }
     let unnamed = Claim {

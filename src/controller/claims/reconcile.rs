@@ -40,7 +40,7 @@ async fn reconcile_waiting(leader: &Leader, stored: &Claim, name: &str) -> Resul
             return done;
         }
         // The binder binds it. If it is fenced in the meantime, its watch event triggers a reconcile.
-        if (!volume.is_fenced() || volume.is_being_restored()) && ctx.is_own(volume) {
+        if volume.is_for_the_binder() && ctx.is_own(volume) {
             return Ok(Action::requeue(SHORT_PAUSE));
         }
     }

@@ -159,11 +159,7 @@ pub async fn undo(leader: &Leader, volume: &Volume, claim: &Claim, difference: &
 
 async fn remove_unbound(leader: &Leader, volume: &Volume) -> Result<(), Error> {
     let ctx = &leader.ctx;
-    let volumes = ctx.persistent_volumes();
-    match &volume.attempt {
-        Some(attempt) if volume.is_fenced() => patch::delete_if_fenced(&volumes, &volume.name, attempt).await?,
-        _ => patch::fence_and_delete(&volumes, &volume.name, patch::test_uid(volume)).await?,
-    }
+    patch::remove_unused(&ctx.persistent_volumes(), volume).await?;
     ctx.metrics.step("undone");
     Ok(())
 }

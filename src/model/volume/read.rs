@@ -255,6 +255,12 @@ impl Volume {
         record.is_ok_and(|record| record.being_restored().is_some())
     }
 
+    /// Whether the binder acts on it when a claim names it: it is not fenced, or fenced only until the binder has compared it
+    /// with the claim.
+    pub fn is_for_the_binder(&self) -> bool {
+        !self.is_fenced() || self.is_being_restored()
+    }
+
     /// Whether a claim has had it; its directory may then hold data.
     pub fn had_claim(&self) -> bool {
         self.ready || self.claim_uid().is_some_and(|uid| uid != names::UNBOUND_UID)

@@ -2,6 +2,7 @@
 
 use super::annotations::Annotations;
 use crate::model::choices::RestoreAttributes;
+use crate::model::data_source::DataSource;
 use crate::model::directory::{ArchiveName, Directory, NfsVersion, Share};
 use crate::model::identity::Identity;
 use crate::model::names::volume_annotation;
@@ -62,6 +63,11 @@ impl Restored {
             (volume_annotation::ARCHIVE_NFS_VERSION, self.version.as_str().to_owned()),
             (volume_annotation::RESTORE_ATTRIBUTES, self.attributes.to_string()),
         ]
+    }
+
+    /// Whether this archive was chosen for a claim with this data source.
+    pub fn is_for(&self, source: &DataSource) -> bool {
+        matches!(source, DataSource::Archive(name) if *name == self.named)
     }
 
     /// The object, as `namespace/name`.

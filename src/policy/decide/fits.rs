@@ -16,7 +16,7 @@ pub fn fits(claim: &Claim, volume: &Volume) -> Result<(), String> {
         (None, DataSource::Archive(_)) => {
             return Err("it names an Archive, and the volume was not made from one".to_owned());
         }
-        (Some(restored), DataSource::Archive(name)) if *name != restored.named => {
+        (Some(restored), DataSource::Archive(name)) if !restored.is_for(&claim.data_source) => {
             return Err(format!(
                 "it names Archive {name}, and the volume was made for a claim that names {}",
                 restored.named

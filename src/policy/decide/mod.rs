@@ -135,7 +135,7 @@ fn decision_for(
 /// can use a fenced volume: a claim in an admission review that names it must wait until it is removed. A volume with the
 /// directory of an archive is fenced from the beginning.
 fn was_created_for(volume: &Volume, claim: &Claim, installation: &Installation) -> bool {
-    let is_being_removed = volume.is_fenced() && claim.volume_name.is_some() && !volume.is_being_restored();
+    let is_being_removed = claim.volume_name.is_some() && !volume.is_for_the_binder();
     !is_being_removed && volume.is_unclaimed_of(installation, claim)
 }
 
