@@ -133,10 +133,10 @@ async fn after_a_crash_of_the_mds_every_reported_directory_is_there(kind: Kind) 
         made.push((on.make(&path, long_deadline()).await.unwrap().identity, path));
     }
     let mut mds = Daemon::of("mds");
-    mds.kill();
+    mds.kill().await;
     let meanwhile = on.make("meanwhile", soon()).await;
     assert_eq!(meanwhile.unwrap_err().fault, Fault::TimedOut);
-    mds.start();
+    mds.start().await;
     for (identity, path) in made {
         assert_eq!(on.identity(&path, long_deadline()).await, Ok(Some(identity)), "{path}");
     }
@@ -152,9 +152,9 @@ async fn calls_while_the_disk_hangs_are_reported_truthfully(kind: Kind) {
     println!("with a hung disk: {meanwhile:?}");
     // The MDS crashes before the directory is in its journal on the disk. The client, which lives, sends the call again.
     let mut mds = Daemon::of("mds");
-    mds.kill();
+    mds.kill().await;
     disk.thaw();
-    mds.start();
+    mds.start().await;
     match meanwhile {
         Ok(made) => assert_eq!(on.identity("meanwhile", long_deadline()).await, Ok(Some(made.identity))),
         Err(error) => assert_eq!((error.fault, error.outcome), (Fault::TimedOut, Outcome::Unknown)),

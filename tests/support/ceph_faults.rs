@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::ceph::{ceph, folder, mds, variable};
 use super::signals::{pause, resume, signal};
+use super::wait::eventually;
 
 /// A process of the cluster, which `tests/bed/ceph/up` has started. Dropping this lets it run again.
 pub struct Daemon {
@@ -42,17 +42,19 @@ impl Daemon {
     }
 
     /// Ends it at once, as a crash would.
-    pub fn kill(&mut self) {
+    pub async fn kill(&mut self) {
         let pid = self.pid();
         self.killed = active();
         signal(pid, "KILL");
-        until(&format!("{} ends", self.name), || {
-            !Path::new(&format!("/proc/{pid}/exe")).exists()
-        });
+        let program = format!("/proc/{pid}/exe");
+        eventually(&format!("{} ends", self.name), async || {
+            (!Path::new(&program).exists()).then_some(())
+        })
+        .await;
     }
 
     /// Starts the MDS that was killed, and waits until it serves its clients again.
-    pub fn start(&mut self) {
+    pub async fn start(&mut self) {
         assert_eq!(self.name, "mds");
         let log = File::options().append(true).open(self.file("log")).expect("its log");
         let mut child = Command::new("ceph-mds")
@@ -67,10 +69,10 @@ impl Daemon {
         fs::write(self.file("pid"), format!("{}\n", child.id())).expect("its pid");
         // It may be killed again.
         std::thread::spawn(move || child.wait());
-        until("the new MDS serves the clients", || {
-            active().is_some_and(|active| Some(active) != self.killed)
-        });
-        self.killed = None;
+        eventually("the new MDS serves the clients", async || {
+            active().filter(|active| Some(*active) != self.killed)
+        })
+        .await;
     }
 
     fn pid(&self) -> u32 {
@@ -87,9 +89,6 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         if self.frozen {
             self.thaw();
-        }
-        if self.killed.is_some() && !std::thread::panicking() {
-            self.start();
         }
     }
 }
@@ -132,12 +131,4 @@ fn active() -> Option<u64> {
     let servers = map["fsmap"]["filesystems"][0]["mdsmap"]["info"].as_object()?;
     let active = servers.values().find(|server| server["state"] == "up:active")?;
     active["gid"].as_u64()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let late = Instant::now() + Duration::from_mins(2);
-    while !holds() {
-        assert!(Instant::now() < late, "not after 120 s: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
