@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::bed::Bed;
@@ -37,11 +37,7 @@ impl Backup {
         };
         scene.delete(name).await;
         scene.until_released(&volume).await;
-        let deleted = scene
-            .volumes()
-            .delete(volume_name(&volume), &DeleteParams::default())
-            .await;
-        deleted.unwrap();
+        scene.delete_volume(&volume).await;
         scene.until_gone(&volume).await;
         assert!(directory.join("precious").exists());
         (backup, directory)
@@ -199,11 +195,7 @@ async fn a_restored_volume_without_provisioner_gets_an_event_and_both_its_comman
     until_bound_to(&scene, "kept", &kept).await;
     scene.set_reclaim_delete(&kept).await;
     scene.delete("kept").await;
-    let deleted = scene
-        .volumes()
-        .delete(volume_name(&kept), &DeleteParams::default())
-        .await;
-    deleted.unwrap();
+    scene.delete_volume(&kept).await;
     let note = scene.event(volume_name(&kept), REASON).await;
     run(commands_in(&note).0);
     scene.until_gone(&kept).await;

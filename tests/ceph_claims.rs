@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::bindery::Bindery;
 use crate::support::ceph::{self, on_this_machine};
-use crate::support::csi::install;
+use crate::support::csi::{install, source};
 use crate::support::directories::chown_to;
 use crate::support::mount::Mount;
 use crate::support::nfs::Ganesha;
@@ -97,7 +97,7 @@ impl Claims {
     /// Mounts a volume as ceph-csi does on a node (`mounter: fuse`): it uses the attributes of the volume and the key in the
     /// Secret that the volume names, and nothing else.
     async fn mount_on_node(&self, volume: &PersistentVolume) -> Result<Mount, String> {
-        let csi = volume.spec.as_ref().unwrap().csi.as_ref().unwrap();
+        let csi = source(volume);
         let secret = csi.node_stage_secret_ref.as_ref().unwrap();
         let secrets: Api<Secret> = Api::namespaced(self.scene.client.clone(), secret.namespace.as_ref().unwrap());
         let data = secrets.get(secret.name.as_ref().unwrap()).await.unwrap().data.unwrap();
@@ -123,6 +123,6 @@ impl Claims {
 
 /// Returns the directory of a volume, as the administrator of Ceph sees it on this machine.
 fn place(volume: &PersistentVolume) -> PathBuf {
-    let csi = volume.spec.as_ref().unwrap().csi.as_ref().unwrap();
+    let csi = source(volume);
     on_this_machine(&csi.volume_attributes.as_ref().unwrap()["rootPath"])
 }

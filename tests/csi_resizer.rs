@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::expansion::{request_size, until_size};
 use crate::support::bindery::Bindery;
-use crate::support::csi::install;
+use crate::support::csi::{install, source};
 use crate::support::driver::{ALONE, DRIVER, Resizer};
 use crate::support::scene::{Scene, directory};
 use crate::support::wait::eventually;
@@ -35,18 +35,7 @@ async fn both_may_expand_a_volume_and_it_ends_with_the_size_of_the_last_request(
     for claim in &claims {
         let (_, volume) = scene.bound(scene.claim(claim)).await;
         std::fs::write(directory(&volume).join("file"), "content").unwrap();
-        ids.push((
-            volume
-                .spec
-                .as_ref()
-                .unwrap()
-                .csi
-                .as_ref()
-                .unwrap()
-                .volume_handle
-                .clone(),
-            volume,
-        ));
+        ids.push((source(&volume).volume_handle.clone(), volume));
     }
     let mut size = 1;
     let has_begun = |size| (2..=size).any(|size| ids.iter().any(|(id, _)| resizer.has_expanded(id, size << 30)));

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolume, PersistentVolumeClaim};
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::expansion::{request_size, until_size};
@@ -53,12 +53,7 @@ async fn a_claim_gets_a_volume_of_csi_driver_nfs_and_its_directory_is_archived()
     until_size(&scene, "data", "2Gi").await;
     scene.delete("data").await;
     scene.until_gone(&volume).await;
-    let archives = scene.own_directories();
-    assert!(
-        matches!(&archives[..], [archive] if archive.starts_with("archived-")),
-        "{archives:?}"
-    );
-    let kept = std::fs::read_to_string(Bed::get().export.join(&archives[0]).join("file"));
+    let kept = std::fs::read_to_string(scene.only_archive().join("file"));
     assert_eq!(kept.unwrap(), "content");
 }
 
@@ -163,11 +158,7 @@ async fn an_event_says_what_happened_to_a_volume_that_was_deleted_while_bindery_
         bindery.kill();
         scene.delete("data").await;
         scene.until_released(&volume).await;
-        let deleted = scene
-            .volumes()
-            .delete(volume_name(&volume), &DeleteParams::default())
-            .await;
-        deleted.unwrap();
+        scene.delete_volume(&volume).await;
         bindery.run().await;
         let note = scene.event(volume_name(&volume), "DirectoryArchived").await;
         assert!(note.contains(" is archived as archived-"), "{source}: {note}");

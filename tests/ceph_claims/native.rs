@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{Claims, WAYS, Way};
 use crate::support::ceph::set_attribute;
 use crate::support::ceph::{self, SHARES, on_this_machine};
+use crate::support::csi::source;
 use crate::support::scene::{annotation, from, volume_name};
 
 #[tokio::test]
@@ -28,7 +29,7 @@ async fn a_node_mounts_the_directory_of_a_claim_and_bindery_archives_or_deletes_
             let claim = scene.claim_with(name, json!({"metadata": {"annotations": annotations}}));
             let (_, volume) = scene.bound(claim).await;
             let root_path = format!("{}/teams/{}/{name}", claims.root, scene.name);
-            let csi = volume.spec.as_ref().unwrap().csi.as_ref().unwrap();
+            let csi = source(&volume);
             assert_eq!(csi.volume_attributes.as_ref().unwrap()["rootPath"], root_path);
             assert_eq!(csi.volume_handle, volume_name(&volume));
 
@@ -120,15 +121,7 @@ async fn a_namespace_with_a_key_of_its_own_reaches_only_its_own_volumes() {
 
     let node = claims.mount_on_node(&own).await.expect("the node mounts the volume");
     fs::write(node.path().join("file"), "content").unwrap();
-    let attributes = others
-        .spec
-        .as_ref()
-        .unwrap()
-        .csi
-        .as_ref()
-        .unwrap()
-        .volume_attributes
-        .as_ref();
+    let attributes = source(&others).volume_attributes.as_ref();
     let Err(refused) = ceph::mount(&format!("client.{team}"), &attributes.unwrap()["rootPath"]) else {
         panic!("the key of one namespace mounts the volume of another one");
     };

@@ -1,5 +1,6 @@
 //! The object of a CSI driver.
 
+use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, PersistentVolume};
 use k8s_openapi::api::storage::v1::CSIDriver;
 use kube::Api;
 use kube::api::PostParams;
@@ -17,4 +18,10 @@ pub async fn install(driver: &str) {
         Err(kube::Error::Api(status)) if status.code == 409 => {}
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Returns what a CSI driver gets to know of a volume.
+pub fn source(volume: &PersistentVolume) -> &CSIPersistentVolumeSource {
+    let spec = volume.spec.as_ref().expect("a spec");
+    spec.csi.as_ref().expect("a volume that a CSI driver mounts")
 }

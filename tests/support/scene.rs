@@ -251,6 +251,23 @@ impl Scene {
         names
     }
 
+    /// Returns the only archive of this scene, on this machine. Asserts that nothing else is left in the export.
+    pub fn only_archive(&self) -> PathBuf {
+        let left = self.own_directories();
+        assert!(
+            matches!(&left[..], [archive] if archive.starts_with("archived-")),
+            "{left:?}"
+        );
+        Bed::get().export.join(&left[0])
+    }
+
+    /// Deletes a volume, without waiting for its end.
+    pub async fn delete_volume(&self, volume: &PersistentVolume) {
+        let volumes = self.volumes();
+        let deleted = volumes.delete(volume_name(volume), &DeleteParams::default()).await;
+        deleted.expect("the volume");
+    }
+
     /// Asserts that a request has left neither volume nor directory.
     pub async fn assert_nothing_made(&self) {
         assert_eq!(self.own_volumes().await, vec![], "volumes");
